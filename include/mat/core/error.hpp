@@ -1,0 +1,97 @@
+#pragma once
+
+#include <mat/core/types.hpp>
+
+#include <array>
+#include <cstdio>
+#include <initializer_list>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// The base of every exception that the library throws: the caller's mistake, told in one sentence with numbers,
+/// `Class::function: what is ACTUAL, expected ALLOWED`, and thrown before anything has changed.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A tensor has the wrong shape.
+class ShapeError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A number, an index or a setting lies outside of what is allowed.
+class ValueError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A file is missing, short, malformed or hostile.
+class FileError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// In an expected shape: any size will do.
+inline constexpr Index kAny = -1;
+
+/// "[12, 7]"; a size of kAny prints as "*".
+[[nodiscard]] inline std::string shape_to_string(const Index* sizes, std::size_t rank) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < rank; ++i) {
+    if (i > 0) text += ", ";
+    text += sizes[i] == kAny ? std::string("*") : std::to_string(sizes[i]);
+  }
+  return text + "]";
+}
+
+namespace detail {
+
+[[noreturn]] inline void throw_shape_error(std::string_view what, const std::string& actual,
+                                           const std::string& expected) {
+  throw ShapeError(std::string(what) + " is " + actual + ", expected " + expected);
+}
+
+[[noreturn]] inline void throw_value_error(std::string_view what, const std::string& actual,
+                                           const std::string& expected) {
+  throw ValueError(std::string(what) + " is " + actual + ", expected " + expected);
+}
+
+/// Shortest readable form of a number in a message: "0.1", "3", "-inf".
+[[nodiscard]] inline std::string number_to_string(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%g", value);
+  return text.data();
+}
+
+}  // namespace detail
+
+/// Throws ShapeError unless `actual` has the sizes of `expected`, where kAny allows everything.
+/// `what` names the place and the thing: "Linear::forward: x".
+template <class View>
+void check_shape(std::string_view what, const View& actual, const std::array<Index, View::kRank>& expected) {
+  bool same = true;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    same = same && (expected[i] == kAny || actual.size(i) == expected[i]);
+  if (same) return;
+  std::array<Index, View::kRank> sizes{};
+  for (std::size_t i = 0; i < expected.size(); ++i) sizes[i] = actual.size(i);
+  detail::throw_shape_error(what, shape_to_string(sizes.data(), sizes.size()),
+                            shape_to_string(expected.data(), expected.size()));
+}
+
+/// Throws ValueError unless `holds`; `expected` says what is allowed: "at least 1", "in [0, 1)".
+inline void check_value(bool holds, std::string_view what, double actual, std::string_view expected) {
+  if (!holds) detail::throw_value_error(what, detail::number_to_string(actual), std::string(expected));
+}
+inline void check_value(bool holds, std::string_view what, Index actual, std::string_view expected) {
+  if (!holds) detail::throw_value_error(what, std::to_string(actual), std::string(expected));
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <mat/core/error.hpp>
+
+#include <vector>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// Which rows of a `[tokens, features]` matrix belong to which sequence of a batch: a batch is ragged, without padding.
+///
+/// Sequence b owns rows [begin(b), end(b)). Usually the sequences lie one after the other; a key/value cache that keeps
+/// room for more tokens leaves gaps between them (`with_capacity`).
+///
+/// Errors: ValueError for a negative length, or a length over the capacity.
+class Sequences {
+ public:
+  Sequences() = default;
+  /// Sequences of these lengths, one after the other.
+  explicit Sequences(const std::vector<Index>& lengths) { assign(lengths); }
+
+  /// `count` sequences of `length` tokens each.
+  [[nodiscard]] static Sequences uniform(Index count, Index length) {
+    check_value(count >= 0, "Sequences::uniform: count", count, "at least 0");
+    return Sequences(std::vector<Index>(static_cast<std::size_t>(count), length));
+  }
+  /// One sequence of `length` tokens.
+  [[nodiscard]] static Sequences single(Index length) { return uniform(1, length); }
+  /// Sequence b begins at row b * capacity and has lengths[b] <= capacity tokens.
+  [[nodiscard]] static Sequences with_capacity(const std::vector<Index>& lengths, Index capacity) {
+    Sequences result(lengths);
+    for (std::size_t b = 0; b < lengths.size(); ++b) {
+      check_value(lengths[b] <= capacity, "Sequences::with_capacity: a length", lengths[b],
+                  "at most " + std::to_string(capacity));
+      result.begins_[b] = static_cast<Index>(b) * capacity;
+    }
+    result.rows_ = static_cast<Index>(lengths.size()) * capacity;
+    return result;
+  }
+
+  /// As the constructor, reusing the memory.
+  void assign(const std::vector<Index>& lengths) {
+    for (const Index length : lengths) check_value(length >= 0, "Sequences: a length", length, "at least 0");
+    begins_.resize(lengths.size());
+    lengths_.assign(lengths.begin(), lengths.end());
+    rows_ = 0;
+    for (std::size_t b = 0; b < lengths.size(); ++b) {
+      begins_[b] = rows_;
+      rows_ += lengths[b];
+    }
+  }
+
+  /// The number of sequences.
+  [[nodiscard]] Index count() const { return static_cast<Index>(lengths_.size()); }
+  [[nodiscard]] Index begin(Index b) const { return begins_[static_cast<std::size_t>(b)]; }
+  [[nodiscard]] Index end(Index b) const { return begin(b) + length(b); }
+  [[nodiscard]] Index length(Index b) const { return lengths_[static_cast<std::size_t>(b)]; }
+  /// The rows of the matrix that the sequences lie in, gaps included.
+  [[nodiscard]] Index rows() const { return rows_; }
+  [[nodiscard]] Index longest() const {
+    Index longest = 0;
+    for (const Index length : lengths_) longest = length > longest ? length : longest;
+    return longest;
+  }
+
+  friend bool operator==(const Sequences& a, const Sequences& b) {
+    return a.begins_ == b.begins_ && a.lengths_ == b.lengths_ && a.rows_ == b.rows_;
+  }
+  friend bool operator!=(const Sequences& a, const Sequences& b) { return !(a == b); }
+
+ private:
+  std::vector<Index> begins_, lengths_;
+  Index rows_ = 0;
+};
+
+/// Throws ShapeError unless a matrix of `rows` tokens is what `sequences` divides.
+inline void check_sequences(std::string_view what, Index rows, const Sequences& sequences) {
+  if (rows != sequences.rows()) {
+    detail::throw_shape_error(what, std::to_string(rows) + " tokens",
+                              std::to_string(sequences.rows()) + ", the rows of its sequences");
+  }
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat

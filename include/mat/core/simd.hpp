@@ -1,0 +1,208 @@
+#pragma once
+
+#include <mat/core/types.hpp>
+
+#include <cmath>
+#include <limits>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// Short vectors of the processor, as wide as the compiler's flags allow: the only file that touches Eigen's internals.
+///
+/// All loads and stores are unaligned and every loop below walks its elements in the same order wherever they lie, so
+/// that the bits of a row do not depend on its address; Eigen's own reductions and array functions do.
+namespace simd {
+
+/// How many packs the processor can hold at once.
+inline constexpr int kRegisters = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+
+/// kSize numbers in one register.
+template <class T>
+struct Pack {
+  using Native = typename Eigen::internal::packet_traits<T>::type;
+  static constexpr Index kSize = Eigen::internal::unpacket_traits<Native>::size;
+  Native value;
+};
+
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> load(const T* from) {
+  return {Eigen::internal::ploadu<typename Pack<T>::Native>(from)};
+}
+template <class T>
+EIGEN_ALWAYS_INLINE void store(T* to, Pack<T> x) {
+  Eigen::internal::pstoreu(to, x.value);
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> broadcast(T x) {
+  return {Eigen::internal::pset1<typename Pack<T>::Native>(x)};
+}
+/// The first n < kSize elements; the others are `fill`.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> load_first(const T* from, Index n, T fill = T(0)) {
+  T lanes[Pack<T>::kSize];
+  for (Index i = 0; i < Pack<T>::kSize; ++i) lanes[i] = i < n ? from[i] : fill;
+  return load<T>(lanes);
+}
+template <class T>
+EIGEN_ALWAYS_INLINE void store_first(T* to, Index n, Pack<T> x) {
+  T lanes[Pack<T>::kSize];
+  store(lanes, x);
+  for (Index i = 0; i < n; ++i) to[i] = lanes[i];
+}
+
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> operator+(Pack<T> a, Pack<T> b) {
+  return {Eigen::internal::padd(a.value, b.value)};
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> operator-(Pack<T> a, Pack<T> b) {
+  return {Eigen::internal::psub(a.value, b.value)};
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> operator*(Pack<T> a, Pack<T> b) {
+  return {Eigen::internal::pmul(a.value, b.value)};
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> operator/(Pack<T> a, Pack<T> b) {
+  return {Eigen::internal::pdiv(a.value, b.value)};
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> operator-(Pack<T> a) {
+  return {Eigen::internal::pnegate(a.value)};
+}
+/// a * b + c, rounded once where the processor can.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> fma(Pack<T> a, Pack<T> b, Pack<T> c) {
+  return {Eigen::internal::pmadd(a.value, b.value, c.value)};
+}
+/// The larger of each two; which one a NaN gives is unspecified.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> max(Pack<T> a, Pack<T> b) {
+  return {Eigen::internal::pmax(a.value, b.value)};
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> abs(Pack<T> a) {
+  return {Eigen::internal::pabs(a.value)};
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> sqrt(Pack<T> a) {
+  return {Eigen::internal::psqrt(a.value)};
+}
+/// a < b ? x : y, element by element; false where a or b is NaN.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> select_less(Pack<T> a, Pack<T> b, Pack<T> x, Pack<T> y) {
+  return {Eigen::internal::pselect(Eigen::internal::pcmp_lt(a.value, b.value), x.value, y.value)};
+}
+/// The sum of the elements, in an order that is always the same.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE T sum(Pack<T> x) {
+  return Eigen::internal::predux(x.value);
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE T largest(Pack<T> x) {
+  return Eigen::internal::predux_max(x.value);
+}
+
+/// fn of each element, one at a time: for functions that have no vectorised form.
+template <class T, class Function>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> each(Pack<T> x, const Function& fn) {
+  T lanes[Pack<T>::kSize];
+  store(lanes, x);
+  for (T& lane : lanes) lane = fn(lane);
+  return load<T>(lanes);
+}
+/// e^x; exactly 0 where x is so small that a normal number cannot hold the result, -infinity included.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> exp(Pack<T> x) {
+  const T smallest = sizeof(T) == 4 ? T(-87.33) : T(-708.39);
+  return select_less(x, broadcast(smallest), broadcast(T(0)), Pack<T>{Eigen::internal::pexp(x.value)});
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> tanh(Pack<T> x) {
+  if constexpr (Eigen::internal::packet_traits<T>::HasTanh) {
+    return {Eigen::internal::ptanh(x.value)};
+  } else {
+    return each(x, [](T lane) { return std::tanh(lane); });
+  }
+}
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> erf(Pack<T> x) {
+  return each(x, [](T lane) { return std::erf(lane); });
+}
+
+// GCC warns that a register type loses its alignment attribute as a template argument; the block is only passed on.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"
+/// Transposes a square of kSize x kSize numbers: row j of `from` becomes column j of `to`.
+template <class T>
+EIGEN_ALWAYS_INLINE void transpose(const T* from, Index from_row, T* to, Index to_row) {
+  constexpr int kSize = static_cast<int>(Pack<T>::kSize);
+  Eigen::internal::PacketBlock<typename Pack<T>::Native, kSize> block;
+#pragma GCC unroll 16
+  for (int i = 0; i < kSize; ++i) block.packet[i] = load(from + i * from_row).value;
+  Eigen::internal::ptranspose(block);
+#pragma GCC unroll 16
+  for (int i = 0; i < kSize; ++i) store(to + i * to_row, Pack<T>{block.packet[i]});
+}
+#pragma GCC diagnostic pop
+
+/// y[i] = fn(x[i]...) for i < n; fn takes and returns packs. y may be one of the x.
+template <class T, class Function, class... X>
+EIGEN_ALWAYS_INLINE void map(Index n, T* y, const Function& fn, const X*... x) {
+  constexpr Index size = Pack<T>::kSize;
+  Index i = 0;
+  for (; i + size <= n; i += size) store(y + i, fn(load(x + i)...));
+  if (i < n) store_first(y + i, n - i, fn(load_first(x + i, n - i)...));
+}
+
+/// The sum of fn(x[i]...) over i < n.
+template <class T, class Function, class... X>
+[[nodiscard]] EIGEN_ALWAYS_INLINE T sum_of(Index n, const Function& fn, const T* x, const X*... others) {
+  constexpr Index size = Pack<T>::kSize;
+  Pack<T> sums[2] = {broadcast(T(0)), broadcast(T(0))};
+  Index i = 0;
+  for (; i + 2 * size <= n; i += 2 * size) {
+    sums[0] = sums[0] + fn(load(x + i), load(others + i)...);
+    sums[1] = sums[1] + fn(load(x + i + size), load(others + i + size)...);
+  }
+  for (; i + size <= n; i += size) sums[0] = sums[0] + fn(load(x + i), load(others + i)...);
+  if (i < n) {
+    T lanes[size];
+    store(lanes, fn(load_first(x + i, n - i), load_first(others + i, n - i)...));
+    sums[1] = sums[1] + load_first(lanes, n - i);
+  }
+  return sum(sums[0] + sums[1]);
+}
+template <class T>
+[[nodiscard]] inline T sum_of(Index n, const T* x) {
+  return sum_of(
+      n, [](Pack<T> a) { return a; }, x);
+}
+template <class T>
+[[nodiscard]] inline T dot(Index n, const T* x, const T* y) {
+  return sum_of(
+      n, [](Pack<T> a, Pack<T> b) { return a * b; }, x, y);
+}
+/// The largest of x[0], ..., x[n - 1]; minus infinity if n is 0.
+template <class T>
+[[nodiscard]] inline T largest_of(Index n, const T* x) {
+  constexpr Index size = Pack<T>::kSize;
+  const T lowest = -std::numeric_limits<T>::infinity();
+  Pack<T> best = broadcast(lowest);
+  Index i = 0;
+  for (; i + size <= n; i += size) best = max(best, load(x + i));
+  if (i < n) best = max(best, load_first(x + i, n - i, lowest));
+  return largest(best);
+}
+/// y += factor * x.
+template <class T>
+EIGEN_ALWAYS_INLINE void add_scaled(Index n, T* y, T factor, const T* x) {
+  const Pack<T> f = broadcast(factor);
+  map(
+      n, y, [f](Pack<T> a, Pack<T> b) { return fma(f, b, a); }, static_cast<const T*>(y), x);
+}
+
+}  // namespace simd
+}  // namespace MAT_ABI
+}  // namespace mat
