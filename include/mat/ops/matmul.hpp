@@ -1,0 +1,94 @@
+#pragma once
+
+#include <mat/core/parallel.hpp>
+#include <mat/core/tensor.hpp>
+#include <mat/ops/matmul_kernel.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+// Matrix products.
+//
+// Every element of a product is one chain of multiply-adds over the inner dimension, first to last, whatever the shapes
+// and the number of threads. So a row of x W^T has the same bits alone and in any batch, which Eigen's own product,
+// whose order of summation depends on the number of rows, does not give. No heap memory is used.
+
+/// An operand of a product: a matrix or the transpose of one.
+template <class T>
+struct MatmulOperand {
+  const T* data = nullptr;
+  Index rows = 0, cols = 0;
+  Index row_stride = 0, col_stride = 1;
+
+  MatmulOperand() = default;
+  MatmulOperand(ConstMatrixView<T> m)  // NOLINT(google-explicit-constructor): a matrix is an operand
+      : data(m.data()), rows(m.rows()), cols(m.cols()), row_stride(m.row_stride()) {}
+  MatmulOperand(const Matrix<T>& m) : MatmulOperand(ConstMatrixView<T>(m)) {}  // NOLINT(google-explicit-constructor)
+  MatmulOperand(MatrixView<T> m) : MatmulOperand(ConstMatrixView<T>(m)) {}     // NOLINT(google-explicit-constructor)
+  MatmulOperand(const Matrix<T>&& temporary) = delete;
+};
+
+/// The transpose of a matrix, without a copy.
+template <class T>
+[[nodiscard]] MatmulOperand<T> transposed(ConstMatrixView<T> m) {
+  MatmulOperand<T> operand(m);
+  std::swap(operand.rows, operand.cols);
+  std::swap(operand.row_stride, operand.col_stride);
+  return operand;
+}
+
+namespace detail {
+
+template <class T>
+void check_matmul(std::string_view what, const MatmulOperand<T>& a, const MatmulOperand<T>& b, const MatrixView<T>& c) {
+  if (a.cols != b.rows) {
+    throw_shape_error(std::string(what) + ": b", shape_to_string(std::array<Index, 2>{b.rows, b.cols}.data(), 2),
+                      shape_to_string(std::array<Index, 2>{a.cols, kAny}.data(), 2));
+  }
+  check_shape(std::string(what) + ": c", c, {a.rows, b.cols});
+}
+
+template <class T>
+void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, const T* bias, MatmulStart start) {
+  const MatmulBlocks<T> blocks(a.rows, b.cols, a.cols);
+  parallel_for(blocks.count(), a.rows * b.cols * a.cols, [&](Index block, int) {
+    matmul_block(MatmulProblem<T>{a.data, a.row_stride, a.col_stride, b.data, b.row_stride, b.col_stride, c.data(),
+                                  c.row_stride(), a.cols, bias, start},
+                 blocks.rows(block), blocks.cols(block));
+  });
+}
+
+}  // namespace detail
+
+/// c = a b, and with a bias c_ij = bias_j + (a b)_ij.
+///
+/// Shapes:  a [m, k]; b [k, n]; c [m, n]; bias [n] or empty.
+/// Errors:  ShapeError if they do not fit.
+/// Threads: uses parallel_for; the bits of c do not depend on the number of threads.
+template <class T>
+void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, ConstVectorView<T> bias = {}) {
+  detail::check_matmul("matmul", a, b, c);
+  if (!bias.empty()) check_shape("matmul: bias", bias, {b.cols});
+  detail::matmul(a, b, c, bias.empty() ? nullptr : bias.data(),
+                 bias.empty() ? detail::MatmulStart::zero : detail::MatmulStart::bias);
+}
+
+/// c += a b. Shapes, errors and threads as for matmul.
+template <class T>
+void matmul_add(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c) {
+  detail::check_matmul("matmul_add", a, b, c);
+  detail::matmul<T>(a, b, c, nullptr, detail::MatmulStart::add);
+}
+
+/// sums_j += sum_i x_ij, rows in order: the gradient of a bias.
+///
+/// Shapes: x [m, n]; sums [n].
+/// Errors: ShapeError if they do not fit.
+template <class T>
+void add_column_sums(ConstMatrixView<T> x, VectorView<T> sums) {
+  check_shape("add_column_sums: sums", sums, {x.cols()});
+  for (Index i = 0; i < x.rows(); ++i) simd::add_scaled(x.cols(), sums.data(), T(1), x.row(i));
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat

@@ -1,0 +1,220 @@
+#pragma once
+
+#include <mat/core/simd.hpp>
+
+#include <algorithm>
+#include <cassert>
+
+namespace mat {
+inline namespace MAT_ABI {
+namespace detail {
+
+// The one product kernel behind matmul and attention: a block of kTileRows x kTileCols results stays in registers while
+// the inner dimension runs past it. Columns of b lie packed in panels, so that the loads are contiguous; rows of a are
+// read where they are, one number at a time.
+
+/// What a result starts from before the products are added.
+enum class MatmulStart { zero, bias, add };
+
+template <class T>
+inline constexpr Index kPanelPacks = 2;
+/// Columns of a packed panel of b.
+template <class T>
+inline constexpr Index kPanelCols = kPanelPacks<T>* simd::Pack<T>::kSize;
+/// Rows of a block of results: with kPanelPacks packs each it fills the registers and leaves room for operands.
+inline constexpr Index kTileRows = simd::kRegisters >= 32 ? 12 : 6;
+inline constexpr Index kHalfTileRows = kTileRows / 3;
+/// Inner dimension of a packed panel. Longer products run in several steps and continue the same chains of additions.
+inline constexpr Index kPanelDepth = 256;
+
+/// Results [kRows, kPanelCols] from `depth` columns of a and a panel of b whose rows lie `b_stride` apart.
+template <class T, Index kRows>
+EIGEN_DONT_INLINE void matmul_tile(Index depth, const T* a, Index a_row, Index a_col, const T* b, Index b_stride, T* c,
+                                   Index c_row, MatmulStart start, const T* bias) {
+  using simd::Pack;
+  constexpr Index kPacks = kPanelPacks<T>;
+  constexpr Index kSize = Pack<T>::kSize;
+  Pack<T> sums[kRows][kPacks];
+#pragma GCC unroll 16
+  for (Index r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (Index p = 0; p < kPacks; ++p) {
+      sums[r][p] = start == MatmulStart::zero   ? simd::broadcast(T(0))
+                   : start == MatmulStart::bias ? simd::load(bias + p * kSize)
+                                                : simd::load(c + r * c_row + p * kSize);
+    }
+  }
+  for (Index k = 0; k < depth; ++k) {
+    Pack<T> panel[kPacks];
+#pragma GCC unroll 4
+    for (Index p = 0; p < kPacks; ++p) panel[p] = simd::load(b + k * b_stride + p * kSize);
+#pragma GCC unroll 16
+    for (Index r = 0; r < kRows; ++r) {
+      const Pack<T> x = simd::broadcast(a[r * a_row + k * a_col]);
+#pragma GCC unroll 4
+      for (Index p = 0; p < kPacks; ++p) sums[r][p] = simd::fma(x, panel[p], sums[r][p]);
+    }
+  }
+#pragma GCC unroll 16
+  for (Index r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (Index p = 0; p < kPacks; ++p) simd::store(c + r * c_row + p * kSize, sums[r][p]);
+  }
+}
+
+/// As matmul_tile, for a panel at the edge of c of which only the first `cols` columns exist.
+template <class T, Index kRows>
+EIGEN_DONT_INLINE void matmul_edge_tile(Index cols, Index depth, const T* a, Index a_row, Index a_col, const T* b,
+                                        Index b_stride, T* c, Index c_row, MatmulStart start, const T* bias) {
+  T whole[kRows * kPanelCols<T>] = {};
+  T whole_bias[kPanelCols<T>] = {};
+  if (start == MatmulStart::bias) std::copy_n(bias, cols, whole_bias);
+  if (start == MatmulStart::add) {
+    for (Index r = 0; r < kRows; ++r) std::copy_n(c + r * c_row, cols, whole + r * kPanelCols<T>);
+  }
+  matmul_tile<T, kRows>(depth, a, a_row, a_col, b, b_stride, whole, kPanelCols<T>, start, whole_bias);
+  for (Index r = 0; r < kRows; ++r) std::copy_n(whole + r * kPanelCols<T>, cols, c + r * c_row);
+}
+
+/// `rows` rows of results against one panel of b. Which rows share a tile does not change their bits.
+template <class T>
+void matmul_panel(Index rows, Index cols, Index depth, const T* a, Index a_row, Index a_col, const T* b, Index b_stride,
+                  T* c, Index c_row, MatmulStart start, const T* bias) {
+  const bool whole = cols >= kPanelCols<T>;
+  const auto tiles = [&](auto tile_rows, Index& done) {
+    constexpr Index kRows = decltype(tile_rows)::value;
+    for (; done + kRows <= rows; done += kRows) {
+      const T* a_tile = a + done * a_row;
+      T* c_tile = c + done * c_row;
+      if (whole) {
+        matmul_tile<T, kRows>(depth, a_tile, a_row, a_col, b, b_stride, c_tile, c_row, start, bias);
+      } else {
+        matmul_edge_tile<T, kRows>(cols, depth, a_tile, a_row, a_col, b, b_stride, c_tile, c_row, start, bias);
+      }
+    }
+  };
+  Index done = 0;
+  tiles(std::integral_constant<Index, kTileRows>(), done);
+  tiles(std::integral_constant<Index, kHalfTileRows>(), done);
+  tiles(std::integral_constant<Index, 1>(), done);
+}
+
+/// Copies a panel [depth, cols <= kPanelCols] of b into [depth, kPanelCols], zeros beyond the last column.
+template <class T>
+void pack_panel(Index depth, Index cols, const T* b, Index b_row, Index b_col, T* panel) {
+  constexpr Index kCols = kPanelCols<T>, kSize = simd::Pack<T>::kSize;
+  if (cols < kCols) std::fill_n(panel, depth * kCols, T(0));
+  if (b_col == 1) {
+    for (Index k = 0; k < depth; ++k) std::copy_n(b + k * b_row, cols, panel + k * kCols);
+    return;
+  }
+  Index j = 0;
+  if (b_row == 1) {
+    for (; j + kSize <= cols; j += kSize) {
+      Index k = 0;
+      for (; k + kSize <= depth; k += kSize) simd::transpose(b + j * b_col + k, b_col, panel + k * kCols + j, kCols);
+      for (; k < depth; ++k) {
+        for (Index i = j; i < j + kSize; ++i) panel[k * kCols + i] = b[i * b_col + k];
+      }
+    }
+  }
+  for (; j < cols; ++j) {
+    for (Index k = 0; k < depth; ++k) panel[k * kCols + j] = b[k * b_row + j * b_col];
+  }
+}
+
+/// c = start + a b, with any strides.
+template <class T>
+struct MatmulProblem {
+  const T* a;  // [m, depth]
+  Index a_row, a_col;
+  const T* b;  // [depth, n]
+  Index b_row, b_col;
+  T* c;  // [m, n]
+  Index c_row;
+  Index depth;
+  const T* bias;  // [n], read if start is bias
+  MatmulStart start;
+};
+
+/// A half-open range of rows or columns.
+struct MatmulRange {
+  Index begin, end;
+};
+
+/// One block of results: packs each panel of b once and runs all its rows against it.
+template <class T>
+void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols) {
+  alignas(64) T panel[kPanelDepth * kPanelCols<T>];
+  alignas(64) T a_packed[kPanelDepth * kTileRows * 8];
+  const bool pack_a = p.a_col != 1;
+  const Index most_rows = pack_a ? kTileRows * 8 : rows.end - rows.begin;
+  for (Index i = rows.begin; i < rows.end; i += most_rows) {
+    const Index m = std::min(most_rows, rows.end - i);
+    for (Index k = 0; k == 0 || k < p.depth; k += kPanelDepth) {
+      const Index depth = std::min(kPanelDepth, p.depth - k);
+      const T* a = p.a + i * p.a_row + k * p.a_col;
+      Index a_row = p.a_row, a_col = p.a_col;
+      if (pack_a) {
+        for (Index kk = 0; kk < depth; ++kk) {
+          const T* column = a + kk * p.a_col;
+          if (p.a_row == 1) {
+            std::copy_n(column, m, a_packed + kk * m);
+          } else {
+            for (Index r = 0; r < m; ++r) a_packed[kk * m + r] = column[r * p.a_row];
+          }
+        }
+        a = a_packed;
+        a_row = 1;
+        a_col = m;
+      }
+      const MatmulStart start = k == 0 ? p.start : MatmulStart::add;
+      for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
+        const Index n = std::min(kPanelCols<T>, cols.end - j);
+        const T* b = p.b + k * p.b_row + j * p.b_col;
+        Index b_stride = p.b_row;
+        // A panel that lies contiguous already and is used by few rows is not worth a copy.
+        if (p.b_col != 1 || n < kPanelCols<T> || m > 2 * kTileRows) {
+          pack_panel(depth, n, b, p.b_row, p.b_col, panel);
+          b = panel;
+          b_stride = kPanelCols<T>;
+        }
+        matmul_panel(m, n, depth, a, a_row, a_col, b, b_stride, p.c + i * p.c_row + j, p.c_row, start,
+                     p.bias == nullptr ? nullptr : p.bias + j);
+      }
+    }
+  }
+}
+
+/// How a product is cut into blocks that may run at once; a function of the shapes alone.
+template <class T>
+class MatmulBlocks {
+ public:
+  MatmulBlocks(Index m, Index n, Index depth) : m_(m), n_(n) {
+    // Rows of a block: few enough for its part of a to stay in the second-level cache, many enough to pay for packing
+    // b.
+    constexpr Index kCacheBytes = 512 * 1024;
+    const Index fits = kCacheBytes / (static_cast<Index>(sizeof(T)) * std::max<Index>(depth, 1));
+    block_rows_ = std::max<Index>(16, fits / kTileRows) * kTileRows;
+    row_blocks_ = n == 0 ? 0 : (m + block_rows_ - 1) / block_rows_;
+    // Columns: a few panels each, so that also a product of few rows can use several threads.
+    block_cols_ = 4 * kPanelCols<T>;
+    col_blocks_ = (n + block_cols_ - 1) / block_cols_;
+  }
+  [[nodiscard]] Index count() const { return row_blocks_ * col_blocks_; }
+  [[nodiscard]] MatmulRange rows(Index block) const {
+    const Index begin = block / col_blocks_ * block_rows_;
+    return {begin, std::min(m_, begin + block_rows_)};
+  }
+  [[nodiscard]] MatmulRange cols(Index block) const {
+    const Index begin = block % col_blocks_ * block_cols_;
+    return {begin, std::min(n_, begin + block_cols_)};
+  }
+
+ private:
+  Index m_, n_, block_rows_, block_cols_, row_blocks_, col_blocks_;
+};
+
+}  // namespace detail
+}  // namespace MAT_ABI
+}  // namespace mat
