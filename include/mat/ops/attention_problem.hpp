@@ -1,0 +1,246 @@
+#pragma once
+
+#include <mat/core/parallel.hpp>
+#include <mat/core/sequences.hpp>
+#include <mat/core/simd.hpp>
+#include <mat/ops/attention_mask.hpp>
+#include <mat/ops/dropout.hpp>
+#include <mat/ops/matmul_kernel.hpp>
+
+#include <cmath>
+#include <optional>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// How attention is computed. See attention_forward.
+template <class T>
+struct AttentionOptions {
+  Index heads = 1;
+  Index kv_heads = 0;      ///< Key/value heads, a divisor of heads; 0 is as many as heads.
+  std::optional<T> scale;  ///< 1 / sqrt(head_dim) unless set.
+  T softcap = 0;           ///< Scores are squashed into (-softcap, softcap); 0 is off.
+  /// The first keys of every sequence that all queries see, whatever the mask says. Positions and the views of a mask
+  /// count the keys after them. (Attention sinks; PyTorch's add_bias_kv and add_zero_attn.)
+  Index sink_keys = 0;
+  AttentionMask<T> mask;
+  /// [heads]: adds -slope * distance to the scores (ALiBi), if not empty.
+  ConstVectorView<T> alibi_slopes;
+  Dropout dropout;  ///< Of the weights, after the softmax.
+};
+
+/// What attention reads. Sequence b of the queries attends to sequence b of the keys.
+template <class T>
+struct AttentionInputs {
+  ConstMatrixView<T> q, k, v;
+  const Sequences& query_sequences;
+  const Sequences& key_sequences;
+};
+
+/// What attention_backward writes. dbias [batch, heads, queries, keys] has the bias's own shape, or is empty.
+template <class T>
+struct AttentionGradients {
+  MatrixView<T> dq, dk, dv;
+  TensorView<T, 4> dbias;
+};
+
+/// What one attention_forward leaves for its backward, and memory to work in.
+template <class T>
+struct AttentionCache {
+  Matrix<T> y;          // [query tokens, heads * value_dim]
+  Matrix<T> log_sum;    // [heads, query tokens]: log sum_j exp(s_ij); -infinity where nothing may be attended to
+  Matrix<T> row_dot;    // [heads, query tokens]: <dy_i, y_i>
+  Matrix<T> workspace;  // [threads, numbers of one thread]
+};
+
+namespace detail {
+
+/// Queries of a tile, and keys of a block: a tile of scores and the packed keys stay in the first two cache levels.
+inline constexpr Index kTileQueries = 24;
+inline constexpr Index kBlockKeys = 256;
+
+/// A half-open range of keys.
+struct KeyRange {
+  Index begin, end;
+  [[nodiscard]] bool empty() const { return begin >= end; }
+};
+
+/// The checked sizes of one attention, and its scores: what forward and backward share.
+template <class T>
+struct AttentionProblem {
+  ConstMatrixView<T> q, k, v;
+  const Sequences& queries;
+  const Sequences& keys;
+  const AttentionMask<T>& mask;
+  ConstVectorView<T> alibi_slopes;
+  const Dropout& dropout;
+  Index heads, kv_heads, group;  // group: heads that share one key/value head
+  Index head_dim, value_dim;
+  Index sinks;
+  T scale, softcap;
+
+  AttentionProblem(std::string_view what, const AttentionOptions<T>& options, const AttentionInputs<T>& inputs)
+      : q(inputs.q),
+        k(inputs.k),
+        v(inputs.v),
+        queries(inputs.query_sequences),
+        keys(inputs.key_sequences),
+        mask(options.mask),
+        alibi_slopes(options.alibi_slopes),
+        dropout(options.dropout),
+        heads(options.heads),
+        kv_heads(options.kv_heads == 0 ? options.heads : options.kv_heads),
+        sinks(options.sink_keys),
+        softcap(options.softcap) {
+    const std::string at = std::string(what) + ": ";
+    check_value(heads >= 1, at + "heads", heads, "at least 1");
+    check_value(kv_heads >= 1 && heads % kv_heads == 0, at + "kv_heads", kv_heads,
+                "a divisor of " + std::to_string(heads) + " heads");
+    check_value(q.cols() % heads == 0, at + "q's columns", q.cols(), "a multiple of " + std::to_string(heads));
+    check_value(v.cols() % kv_heads == 0, at + "v's columns", v.cols(), "a multiple of " + std::to_string(kv_heads));
+    check_value(softcap >= 0, at + "softcap", static_cast<double>(softcap), "at least 0");
+    check_dropout(what, dropout);
+    check_value(sinks >= 0, at + "sink_keys", sinks, "at least 0");
+    group = heads / kv_heads;
+    head_dim = q.cols() / heads;
+    value_dim = v.cols() / kv_heads;
+    check_shape(at + "k", k, {v.rows(), kv_heads * head_dim});
+    check_sequences(at + "q", q.rows(), queries);
+    check_sequences(at + "k", k.rows(), keys);
+    check_value(keys.count() == queries.count(), at + "the number of key sequences", keys.count(),
+                std::to_string(queries.count()) + ", that of the queries");
+    if (!alibi_slopes.empty()) check_shape(at + "alibi_slopes", alibi_slopes, {heads});
+    mask.check(what, queries.count(), heads, queries.longest(), keys.longest() - sinks);
+    scale = options.scale.value_or(static_cast<T>(1.0 / std::sqrt(static_cast<double>(std::max<Index>(head_dim, 1)))));
+  }
+
+  /// The key position, sinks counted, of query 0 of sequence b.
+  [[nodiscard]] Index offset(Index b) const { return sinks + mask.offset(queries.length(b), keys.length(b) - sinks); }
+  /// The keys that the window lets query i of sequence b see, beside the sinks.
+  [[nodiscard]] KeyRange visible(Index b, Index i) const {
+    const Index position = i + offset(b), length = keys.length(b);
+    const Index begin = mask.left() < 0 ? sinks : std::clamp(position - mask.left(), std::min(sinks, length), length);
+    const Index end =
+        mask.right() < 0 ? length : std::clamp(position + mask.right() + 1, begin, std::max(begin, length));
+    return {std::min(begin, length), end};
+  }
+  /// The keys of [block.begin, block.end) that any of the queries [first, last] sees.
+  [[nodiscard]] KeyRange visible(Index b, Index first, Index last, KeyRange block) const {
+    const KeyRange low = visible(b, first), high = visible(b, last);
+    KeyRange range{std::max(block.begin, low.begin), std::min(block.end, high.end)};
+    const KeyRange sink{block.begin, std::min({block.end, sinks, keys.length(b)})};
+    if (!sink.empty()) range = {block.begin, std::max(sink.end, range.end)};
+    return range;
+  }
+
+  /// Turns products <q_i, k_j> into scores; what may not be attended to becomes minus infinity.
+  /// `scores` holds the keys of `range`. With a softcap, `slopes` (if not null) receives ds / d<q, k> / scale.
+  void score(Index b, Index h, Index i, KeyRange range, T* scores, T* slopes) const {
+    using simd::Pack;
+    const Index n = range.end - range.begin;
+    const Pack<T> factor = simd::broadcast(scale);
+    if (softcap > 0) {
+      const Pack<T> cap = simd::broadcast(softcap), one = simd::broadcast(T(1));
+      const auto squash = [&](Pack<T> x) { return simd::tanh(x * factor / cap); };
+      simd::map(n, scores, squash, static_cast<const T*>(scores));
+      if (slopes != nullptr) {
+        simd::map(
+            n, slopes, [&](Pack<T> t) { return one - t * t; }, static_cast<const T*>(scores));
+      }
+      simd::map(
+          n, scores, [&](Pack<T> t) { return t * cap; }, static_cast<const T*>(scores));
+    } else {
+      simd::map(
+          n, scores, [&](Pack<T> x) { return x * factor; }, static_cast<const T*>(scores));
+    }
+    add_biases(b, h, i, range, scores);
+    hide(b, h, i, range, scores);
+  }
+
+  /// Adds the bias and ALiBi's penalty to the scores of the keys after the sinks.
+  void add_biases(Index b, Index h, Index i, KeyRange range, T* scores) const {
+    const Index first = std::max(range.begin, sinks);
+    if (!mask.bias_plane().empty()) {
+      const T* bias = mask.bias_plane().row(b, h, i);
+      for (Index j = first; j < range.end; ++j) scores[j - range.begin] += bias[j - sinks];
+    }
+    if (!alibi_slopes.empty()) {
+      const Index position = i + offset(b);
+      for (Index j = first; j < range.end; ++j) {
+        const Index distance = j > position ? j - position : position - j;
+        scores[j - range.begin] -= alibi_slopes(h) * static_cast<T>(distance);
+      }
+    }
+  }
+
+  /// Minus infinity where the window or a mask hides a key after the sinks.
+  void hide(Index b, Index h, Index i, KeyRange range, T* scores) const {
+    constexpr T hidden = -std::numeric_limits<T>::infinity();
+    const KeyRange seen = visible(b, i);
+    const Index first = std::max(range.begin, sinks);
+    for (Index j = first; j < std::min(seen.begin, range.end); ++j) scores[j - range.begin] = hidden;
+    for (Index j = std::max(first, seen.end); j < range.end; ++j) scores[j - range.begin] = hidden;
+    if (!mask.allowed_plane().empty()) {
+      const bool* allowed = mask.allowed_plane().row(b, h, i);
+      for (Index j = first; j < range.end; ++j) {
+        if (!allowed[j - sinks]) scores[j - range.begin] = hidden;
+      }
+    }
+    if (!mask.blocked_plane().empty()) {
+      const bool* blocked = mask.blocked_plane().row(b, h, i);
+      for (Index j = first; j < range.end; ++j) {
+        if (blocked[j - sinks]) scores[j - range.begin] = hidden;
+      }
+    }
+  }
+
+  /// Multiplies weights by the dropout's 0 or 1 / (1 - rate), the same in forward and backward.
+  void drop(Index b, Index h, Index i, KeyRange range, T* weights) const {
+    if (dropout.rate == 0) return;
+    const auto row = static_cast<std::uint64_t>((queries.begin(b) + i) * heads + h);
+    for (Index j = range.begin; j < range.end; ++j) {
+      const auto index = row * static_cast<std::uint64_t>(k.rows()) + static_cast<std::uint64_t>(j);
+      weights[j - range.begin] *= static_cast<T>(dropout_scale(dropout, index));
+    }
+  }
+
+  [[nodiscard]] bool has_gaps(const Sequences& sequences) const {
+    Index tokens = 0;
+    for (Index b = 0; b < sequences.count(); ++b) tokens += sequences.length(b);
+    return tokens != sequences.rows();
+  }
+  /// Multiplications of all scores, for parallel_for.
+  [[nodiscard]] Index work() const {
+    Index pairs = 0;
+    for (Index b = 0; b < queries.count(); ++b) pairs += queries.length(b) * keys.length(b);
+    return pairs * heads * (head_dim + value_dim);
+  }
+};
+
+/// Columns of `cols`, rounded up to whole panels.
+template <class T>
+[[nodiscard]] constexpr Index panel_width(Index cols) {
+  return (cols + kPanelCols<T> - 1) / kPanelCols<T> * kPanelCols<T>;
+}
+
+/// Packs the matrix b [depth, cols], given by its strides, panel after panel: [panels][depth][kPanelCols].
+template <class T>
+void pack_panels(Index depth, Index cols, const T* b, Index b_row, Index b_col, T* panels) {
+  for (Index j = 0; j < cols; j += kPanelCols<T>) {
+    pack_panel(depth, std::min(kPanelCols<T>, cols - j), b + j * b_col, b_row, b_col, panels + j * depth);
+  }
+}
+
+/// c [rows, cols] = or += a [rows, depth] b, where b was packed by pack_panels with `packed_depth` rows.
+template <class T>
+void multiply_panels(Index rows, Index cols, Index depth, const T* a, Index a_row, Index a_col, const T* panels,
+                     Index packed_depth, T* c, Index c_row, MatmulStart start) {
+  for (Index j = 0; j < cols; j += kPanelCols<T>) {
+    matmul_panel<T>(rows, std::min(kPanelCols<T>, cols - j), depth, a, a_row, a_col, panels + j * packed_depth,
+                    kPanelCols<T>, c + j, c_row, start, nullptr);
+  }
+}
+
+}  // namespace detail
+}  // namespace MAT_ABI
+}  // namespace mat
