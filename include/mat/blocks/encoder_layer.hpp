@@ -1,0 +1,159 @@
+#pragma once
+
+#include <mat/layers/feed_forward.hpp>
+#include <mat/layers/layer_norm.hpp>
+#include <mat/layers/multi_head_attention.hpp>
+#include <mat/ops/residual.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// One layer of a Transformer encoder: self-attention and a feed-forward network, each with a residual and a norm.
+///
+///     norm_first = false:  x1 = norm1(x + drop(attention(x))),        y = norm2(x1 + drop(ff(x1)))
+///     norm_first = true:   x1 = x + drop(attention(norm1(x))),        y = x1 + drop(ff(norm2(x1)))
+///
+/// Source:  Vaswani et al. (2017), "Attention is all you need", section 3.1; Xiong et al. (2020), "On layer
+///          normalization in the Transformer architecture" (norm_first); PyTorch nn.TransformerEncoderLayer, its names.
+/// Shapes:  x, y [tokens, d_model].
+/// Errors:  ValueError for sizes that do not fit; ShapeError if x or dy does not.
+/// Threads: const; one layer serves any number of threads, each with a cache of its own.
+template <class T>
+class EncoderLayer {
+ public:
+  struct Config {
+    Index d_model = 0;
+    Index nhead = 1;
+    Index dim_feedforward = 2048;
+    Activation activation = Activation::relu;
+    double layer_norm_eps = 1e-5;
+    bool norm_first = false;
+    bool bias = true;
+    bool gated = false;  ///< A gated feed-forward: SwiGLU with silu, GEGLU with gelu.
+    /// What PyTorch's layer has no word for: shared key/value heads, softcap, ALiBi, rotary positions. Its embed_dim,
+    /// num_heads and bias are taken from above.
+    typename MultiHeadAttention<T>::Config attention;
+  };
+
+  struct Parameters {
+    MultiHeadAttention<T> self_attn;
+    FeedForward<T> feed_forward;  // named linear1 and linear2 (and linear3, the gate), without a prefix
+    LayerNorm<T> norm1, norm2;
+
+    template <class Visitor, class... P>
+    static void visit(Visitor&& visitor, P&... p) {
+      visit_layer("self_attn", visitor, p.self_attn...);
+      FeedForward<T>::Parameters::visit(visitor, p.feed_forward.parameters()...);
+      visit_layer("norm1", visitor, p.norm1...);
+      visit_layer("norm2", visitor, p.norm2...);
+    }
+  };
+
+  /// What one forward leaves for its backward; x stays with the caller and must live until then.
+  struct Cache {
+    Dropout dropout;
+    typename MultiHeadAttention<T>::Cache self_attn;
+    typename FeedForward<T>::Cache feed_forward;
+    typename LayerNorm<T>::Cache norm1, norm2;
+    Matrix<T> sum1, sum2;    // after the residuals: [tokens, d_model]
+    Matrix<T> dsum1, dsum2;  // their gradients: [tokens, d_model]
+    Matrix<T> dbranch;       // of what a residual adds, if dropout changes it: [tokens, d_model]
+  };
+
+  EncoderLayer(const Config& config, const Random& random)
+      : config_(config),
+        parameters_{MultiHeadAttention<T>(attention_config(config), random.split(0)),
+                    FeedForward<T>(feed_forward_config(config), random.split(1)), LayerNorm<T>(norm_config(config)),
+                    LayerNorm<T>(norm_config(config))} {}
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] Parameters& parameters() { return parameters_; }
+
+  /// Each sequence of x attends to itself, as the mask of the call allows.
+  ConstMatrixView<T> forward(ConstMatrixView<T> x, const Sequences& sequences, const AttentionCall<T>& call,
+                             Cache& cache) const {
+    const Parameters& p = parameters_;
+    cache.dropout = call.dropout;
+    const AttentionCall<T> attention{call.mask, call.dropout.split(0)};
+    if (config_.norm_first) {
+      const auto n1 = p.norm1.forward(x, cache.norm1);
+      residual_forward<T>(x, p.self_attn.forward(n1, sequences, attention, cache.self_attn), call.dropout.split(1),
+                          cache.sum1);
+      const auto n2 = p.norm2.forward(cache.sum1, cache.norm2);
+      residual_forward<T>(cache.sum1, p.feed_forward.forward(n2, call.dropout.split(2), cache.feed_forward),
+                          call.dropout.split(3), cache.sum2);
+      return cache.sum2;
+    }
+    residual_forward<T>(x, p.self_attn.forward(x, sequences, attention, cache.self_attn), call.dropout.split(1),
+                        cache.sum1);
+    const auto x1 = p.norm1.forward(cache.sum1, cache.norm1);
+    residual_forward<T>(x1, p.feed_forward.forward(x1, call.dropout.split(2), cache.feed_forward),
+                        call.dropout.split(3), cache.sum2);
+    return p.norm2.forward(cache.sum2, cache.norm2);
+  }
+
+  ConstMatrixView<T> backward(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
+    return config_.norm_first ? backward_norm_first(dy, cache, grads) : backward_norm_last(dy, cache, grads);
+  }
+
+ private:
+  [[nodiscard]] static typename MultiHeadAttention<T>::Config attention_config(const Config& c) {
+    auto attention = c.attention;
+    attention.embed_dim = c.d_model;
+    attention.num_heads = c.nhead;
+    attention.bias = c.bias;
+    return attention;
+  }
+  [[nodiscard]] static typename FeedForward<T>::Config feed_forward_config(const Config& c) {
+    typename FeedForward<T>::Config feed_forward;
+    feed_forward.features = c.d_model;
+    feed_forward.hidden = c.dim_feedforward;
+    feed_forward.activation = c.activation;
+    feed_forward.bias = c.bias;
+    feed_forward.gated = c.gated;
+    return feed_forward;
+  }
+  [[nodiscard]] static typename LayerNorm<T>::Config norm_config(const Config& c) {
+    typename LayerNorm<T>::Config norm;
+    norm.features = c.d_model;
+    norm.epsilon = c.layer_norm_eps;
+    norm.bias = c.bias;
+    return norm;
+  }
+
+  // dsum1 and dsum2 are the gradients of the two residual sums; each goes on to its branch and past it.
+  [[nodiscard]] ConstMatrixView<T> backward_norm_first(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
+    const Parameters& p = parameters_;
+    const auto df = residual_backward<T>(dy, cache.dropout.split(3), cache.dbranch);
+    const auto dn2 =
+        p.feed_forward.backward(df, cache.dropout.split(2), cache.feed_forward, grads.feed_forward.parameters());
+    cache.dsum1.resize(dy.shape());
+    add<T>(dy, p.norm2.backward(dn2, cache.norm2, grads.norm2.parameters()), cache.dsum1);
+    const auto da = residual_backward<T>(cache.dsum1, cache.dropout.split(1), cache.dbranch);
+    const auto dn1 = p.self_attn.backward(da, cache.self_attn, grads.self_attn.parameters());
+    add<T>(cache.dsum1, p.norm1.backward(dn1, cache.norm1, grads.norm1.parameters()), cache.dsum1);
+    return cache.dsum1;
+  }
+
+  [[nodiscard]] ConstMatrixView<T> backward_norm_last(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
+    const Parameters& p = parameters_;
+    const auto dsum2 = p.norm2.backward(dy, cache.norm2, grads.norm2.parameters());
+    const auto df = residual_backward<T>(dsum2, cache.dropout.split(3), cache.dbranch);
+    cache.dsum2.resize(dy.shape());
+    add<T>(dsum2,
+           p.feed_forward.backward(df, cache.dropout.split(2), cache.feed_forward, grads.feed_forward.parameters()),
+           cache.dsum2);
+    const auto dsum1 = p.norm1.backward(cache.dsum2, cache.norm1, grads.norm1.parameters());
+    const auto da = residual_backward<T>(dsum1, cache.dropout.split(1), cache.dbranch);
+    cache.dsum1.resize(dy.shape());
+    add<T>(dsum1, p.self_attn.backward(da, cache.self_attn, grads.self_attn.parameters()), cache.dsum1);
+    return cache.dsum1;
+  }
+
+  Config config_;
+  Parameters parameters_;
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat

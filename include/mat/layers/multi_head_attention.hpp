@@ -1,0 +1,376 @@
+#pragma once
+
+#include <mat/layers/alibi.hpp>
+#include <mat/layers/linear.hpp>
+#include <mat/layers/rotary_position.hpp>
+#include <mat/ops/attention.hpp>
+#include <mat/ops/attention_weights.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// What differs from call to call of a layer with attention: the mask, and training's dropout.
+template <class T>
+struct AttentionCall {
+  AttentionMask<T> mask;
+  Dropout dropout;
+};
+
+/// Attention with learned projections: several heads look at different parts of each token.
+///
+///     q = query Wq^T + bq,  k = key Wk^T + bk,  v = value Wv^T + bv,  y = attention(q, k, v) Wo^T + bo
+///
+/// Source:  Vaswani et al. (2017), "Attention is all you need", section 3.2.2; PyTorch nn.MultiheadAttention, with its
+///          names and its initialisation. Beyond PyTorch: shared key/value heads, softcap, ALiBi, rotary positions.
+/// Shapes:  query, y [query tokens, embed_dim]; key [key tokens, kdim]; value [key tokens, vdim].
+/// Errors:  ValueError for sizes or heads that do not fit; ShapeError if an input does not.
+/// Threads: const; one layer serves any number of threads, each with a cache of its own.
+template <class T>
+class MultiHeadAttention {
+ public:
+  struct Config {
+    Index embed_dim = 0;
+    Index num_heads = 1;
+    Index kv_heads = 0;  ///< Key/value heads, a divisor of num_heads; 0 is as many.
+    Index kdim = 0;      ///< Features of a key; 0 is embed_dim.
+    Index vdim = 0;      ///< Features of a value; 0 is embed_dim.
+    bool bias = true;
+    bool add_bias_kv = false;    ///< One learned key and value more for every sequence.
+    bool add_zero_attn = false;  ///< One key and value of zeros more for every sequence.
+    T softcap = 0;
+    std::optional<T> scale;
+    bool alibi = false;
+    std::optional<typename RotaryPosition<T>::Config> rotary;
+  };
+
+  struct Parameters {
+    Matrix<T> in_proj_weight;  // [(num_heads + 2 kv_heads) head_dim, embed_dim]: rows of q, k, v; empty if kdim or vdim
+                               // is set
+    Matrix<T> q_proj_weight;   // [embed_dim, embed_dim], if kdim or vdim is set
+    Matrix<T> k_proj_weight;   // [kv_heads head_dim, kdim], likewise
+    Matrix<T> v_proj_weight;   // [kv_heads head_dim, vdim], likewise
+    Vector<T> in_proj_bias;    // [(num_heads + 2 kv_heads) head_dim], or empty
+    Tensor<T, 3> bias_k;       // [1, 1, kv_heads head_dim], if add_bias_kv
+    Tensor<T, 3> bias_v;       // [1, 1, kv_heads head_dim], if add_bias_kv
+    Linear<T> out_proj;
+
+    template <class Visitor, class... P>
+    static void visit(Visitor&& visitor, P&... p) {
+      visit_tensor("in_proj_weight", visitor, p.in_proj_weight...);
+      visit_tensor("q_proj_weight", visitor, p.q_proj_weight...);
+      visit_tensor("k_proj_weight", visitor, p.k_proj_weight...);
+      visit_tensor("v_proj_weight", visitor, p.v_proj_weight...);
+      visit_tensor("in_proj_bias", visitor, p.in_proj_bias...);
+      visit_tensor("bias_k", visitor, p.bias_k...);
+      visit_tensor("bias_v", visitor, p.bias_v...);
+      visit_layer("out_proj", visitor, p.out_proj...);
+    }
+  };
+
+  /// The tokens that a call reads; for self-attention all three are the same.
+  struct Inputs {
+    ConstMatrixView<T> query, key, value;
+    const Sequences* query_sequences = nullptr;
+    const Sequences* key_sequences = nullptr;
+  };
+
+  /// What one forward leaves for its backward; the inputs stay with the caller and must live until then.
+  struct Cache {
+    ConstMatrixView<T> query, key, value;
+    Sequences query_sequences, key_sequences;
+    AttentionOptions<T> options;
+    Matrix<T> q, k, v;  // projected: [query tokens, embed_dim], [key tokens (+ added), kv_heads head_dim] twice
+    Sequences all_key_sequences;  // with the added keys, if there are any
+    Vector<T> alibi_slopes;       // [num_heads]
+    typename RotaryPosition<T>::Cache rotary_queries, rotary_keys;
+    Vector<Index> first_query;  // the position of each sequence's first query: [sequences]
+    AttentionCache<T> attention;
+    typename Linear<T>::Cache out_proj;
+    Matrix<T> dq, dk, dv;  // as q, k, v
+    Matrix<T> dquery, dkey, dvalue;
+  };
+
+  /// Gradients beside that of y, for a loss that reads or learns more: both may be left out.
+  struct ExtraGradients {
+    const std::vector<Tensor<T, 3>>* dweights = nullptr;  ///< Of each sequence's weights: [num_heads, queries, keys].
+    TensorView<T, 4> dbias;                               ///< Receives the gradient of the mask's bias.
+  };
+
+  /// The gradients of the three inputs, living in the cache.
+  struct InputGradients {
+    ConstMatrixView<T> dquery, dkey, dvalue;
+  };
+
+  MultiHeadAttention(const Config& config, const Random& random)
+      : config_(complete(config)), parameters_(initial(config_, random)) {
+    if (config_.rotary) rotary_.emplace(*config_.rotary);
+  }
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] Parameters& parameters() { return parameters_; }
+  [[nodiscard]] Index head_dim() const { return config_.embed_dim / config_.num_heads; }
+  /// Keys that the layer itself adds in front of every sequence: bias_k, then the zeros.
+  [[nodiscard]] Index added_keys() const { return Index{config_.add_bias_kv} + Index{config_.add_zero_attn}; }
+
+  /// Self-attention: each sequence of x attends to itself.
+  ConstMatrixView<T> forward(ConstMatrixView<T> x, const Sequences& sequences, const AttentionCall<T>& call,
+                             Cache& cache) const {
+    return forward(Inputs{x, x, x, &sequences, &sequences}, call, cache);
+  }
+
+  /// Sequence b of the queries attends to sequence b of the keys and values.
+  ConstMatrixView<T> forward(const Inputs& inputs, const AttentionCall<T>& call, Cache& cache) const {
+    check_shape("MultiHeadAttention::forward: query", inputs.query, {kAny, config_.embed_dim});
+    check_shape("MultiHeadAttention::forward: key", inputs.key, {kAny, config_.kdim});
+    check_shape("MultiHeadAttention::forward: value", inputs.value, {inputs.key.rows(), config_.vdim});
+    check_sequences("MultiHeadAttention::forward: query", inputs.query.rows(), *inputs.query_sequences);
+    check_sequences("MultiHeadAttention::forward: key", inputs.key.rows(), *inputs.key_sequences);
+    cache.query = inputs.query;
+    cache.key = inputs.key;
+    cache.value = inputs.value;
+    cache.query_sequences = *inputs.query_sequences;
+    cache.key_sequences = *inputs.key_sequences;
+    set_options(call, cache);
+    project(cache);
+    const auto y = attention_forward(cache.options, attention_inputs(cache), cache.attention);
+    return parameters_.out_proj.forward(y, cache.out_proj);
+  }
+
+  /// The gradient of x after self-attention.
+  ConstMatrixView<T> backward(ConstMatrixView<T> dy, Cache& cache, Parameters& grads,
+                              const ExtraGradients& extra = {}) const {
+    attention_gradients(dy, cache, grads, extra);
+    const Index d = config_.embed_dim, kv = kv_dim();
+    const Parameters& p = parameters_;
+    cache.dquery.resize(cache.query.shape());
+    matmul<T>(cache.dq, projection(p.q_proj_weight, p, 0, d), cache.dquery);
+    for_each_key_row(cache, [&](Index to, Index count, Index from) {
+      const MatrixView<T> dx = cache.dquery.view().middle_rows(to, count);
+      matmul_add<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv), dx);
+      matmul_add<T>(cache.dv.view().middle_rows(from, count), projection(p.v_proj_weight, p, d + kv, kv), dx);
+    });
+    return cache.dquery;
+  }
+
+  /// The gradients of the three inputs after attention to other tokens.
+  InputGradients backward_inputs(ConstMatrixView<T> dy, Cache& cache, Parameters& grads,
+                                 const ExtraGradients& extra = {}) const {
+    attention_gradients(dy, cache, grads, extra);
+    const Index d = config_.embed_dim, kv = kv_dim();
+    const Parameters& p = parameters_;
+    cache.dquery.resize(cache.query.shape());
+    cache.dkey.resize(cache.key.shape());
+    cache.dvalue.resize(cache.value.shape());
+    matmul<T>(cache.dq, projection(p.q_proj_weight, p, 0, d), cache.dquery);
+    for_each_key_row(cache, [&](Index to, Index count, Index from) {
+      matmul<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv),
+                cache.dkey.view().middle_rows(to, count));
+      matmul<T>(cache.dv.view().middle_rows(from, count), projection(p.v_proj_weight, p, d + kv, kv),
+                cache.dvalue.view().middle_rows(to, count));
+    });
+    return {cache.dquery, cache.dkey, cache.dvalue};
+  }
+
+  /// The weights that the last forward gave sequence b: [num_heads, queries, keys (added ones first)].
+  [[nodiscard]] Tensor<T, 3> weights(const Cache& cache, Index b) const {
+    const Sequences& keys = attention_inputs(cache).key_sequences;
+    Tensor<T, 3> weights({config_.num_heads, cache.query_sequences.length(b), keys.length(b)});
+    attention_weights<T>(cache.options, attention_inputs(cache), b, AttentionStage::weights, weights);
+    return weights;
+  }
+
+ private:
+  [[nodiscard]] static Config complete(Config config) {
+    check_value(config.embed_dim >= 1, "MultiHeadAttention: embed_dim", config.embed_dim, "at least 1");
+    check_value(config.num_heads >= 1 && config.embed_dim % config.num_heads == 0, "MultiHeadAttention: num_heads",
+                config.num_heads, "a divisor of embed_dim " + std::to_string(config.embed_dim));
+    if (config.kv_heads == 0) config.kv_heads = config.num_heads;
+    check_value(config.kv_heads >= 1 && config.num_heads % config.kv_heads == 0, "MultiHeadAttention: kv_heads",
+                config.kv_heads, "a divisor of num_heads " + std::to_string(config.num_heads));
+    if (config.kdim == 0) config.kdim = config.embed_dim;
+    if (config.vdim == 0) config.vdim = config.embed_dim;
+    check_value(config.kdim >= 1, "MultiHeadAttention: kdim", config.kdim, "at least 1");
+    check_value(config.vdim >= 1, "MultiHeadAttention: vdim", config.vdim, "at least 1");
+    if (config.rotary) {
+      check_value(!config.add_bias_kv && !config.add_zero_attn, "MultiHeadAttention: added keys with rotary positions",
+                  Index{1}, "0: they have no position");
+      config.rotary->head_dim = config.embed_dim / config.num_heads;
+    }
+    return config;
+  }
+  [[nodiscard]] Index kv_dim() const { return config_.kv_heads * head_dim(); }
+  [[nodiscard]] static bool packed(const Config& c) { return c.kdim == c.embed_dim && c.vdim == c.embed_dim; }
+
+  [[nodiscard]] static Parameters initial(const Config& c, const Random& random) {
+    const Index kv_dim = c.kv_heads * (c.embed_dim / c.num_heads);
+    Parameters p{{}, {}, {}, {}, {}, {}, {}, Linear<T>({c.embed_dim, c.embed_dim, c.bias}, random.split(0))};
+    const auto weight = [&](Matrix<T>& w, Index rows, Index cols, std::uint64_t key) {
+      w.resize({rows, cols});
+      initialize_xavier_uniform<T>(w, random.split(key));
+    };
+    if (packed(c)) {
+      weight(p.in_proj_weight, c.embed_dim + 2 * kv_dim, c.embed_dim, 1);
+    } else {
+      weight(p.q_proj_weight, c.embed_dim, c.embed_dim, 2);
+      weight(p.k_proj_weight, kv_dim, c.kdim, 3);
+      weight(p.v_proj_weight, kv_dim, c.vdim, 4);
+    }
+    if (c.bias) {
+      p.in_proj_bias = Vector<T>({c.embed_dim + 2 * kv_dim});
+      p.out_proj.parameters().bias.fill(T(0));
+    }
+    if (c.add_bias_kv) {
+      const double deviation = std::sqrt(2.0 / static_cast<double>(kv_dim + kv_dim));
+      p.bias_k.resize({1, 1, kv_dim});
+      p.bias_v.resize({1, 1, kv_dim});
+      initialize_normal<T>(p.bias_k, deviation, random.split(5));
+      initialize_normal<T>(p.bias_v, deviation, random.split(6));
+    }
+    return p;
+  }
+
+  /// The weights of one projection: its own, or its rows of the packed ones. Works for parameters and gradients.
+  template <class W, class P>
+  [[nodiscard]] auto projection(W& own, P& p, Index begin, Index rows) const {
+    auto all = p.in_proj_weight.view();
+    return p.in_proj_weight.empty() ? own.view() : all.middle_rows(begin, rows);
+  }
+  template <class P>
+  [[nodiscard]] auto projection_bias(P& p, Index begin, Index count) const {
+    auto bias = p.in_proj_bias.view();
+    return bias.empty() ? bias : decltype(bias)(bias.data() + begin, {count});
+  }
+
+  void project(Cache& cache) const {
+    const Parameters& p = parameters_;
+    const Index d = config_.embed_dim, kv = kv_dim(), added = added_keys() * cache.key_sequences.count();
+    cache.q.resize({cache.query.rows(), d});
+    cache.k.resize({cache.key.rows() + added, kv});
+    cache.v.resize({cache.key.rows() + added, kv});
+    if (added > 0) set_added_keys(cache);
+    matmul<T>(cache.query, transposed<T>(projection(p.q_proj_weight, p, 0, d)), cache.q, projection_bias(p, 0, d));
+    for_each_key_row(cache, [&](Index from, Index count, Index to) {
+      matmul<T>(cache.key.middle_rows(from, count), transposed<T>(projection(p.k_proj_weight, p, d, kv)),
+                cache.k.view().middle_rows(to, count), projection_bias(p, d, kv));
+      matmul<T>(cache.value.middle_rows(from, count), transposed<T>(projection(p.v_proj_weight, p, d + kv, kv)),
+                cache.v.view().middle_rows(to, count), projection_bias(p, d + kv, kv));
+    });
+    if (rotary_) rotate(cache);
+  }
+
+  /// Keys are counted from 0; a query stands where the mask says, by default so that the last meets the last key.
+  void rotate(Cache& cache) const {
+    const Sequences& queries = cache.query_sequences;
+    const Sequences& keys = cache.key_sequences;
+    cache.first_query.resize({queries.count()});
+    for (Index b = 0; b < queries.count(); ++b) {
+      cache.first_query(b) = cache.options.mask.offset(queries.length(b), keys.length(b));
+    }
+    rotary_->prepare(queries, cache.first_query, cache.rotary_queries);
+    rotary_->prepare(keys, cache.rotary_keys);
+    rotary_->forward(cache.q, cache.q, cache.rotary_queries);
+    rotary_->forward(cache.k, cache.k, cache.rotary_keys);
+  }
+
+  /// Gradients up to the projections: those of out_proj, and dq, dk, dv in the cache; then the projections' weights.
+  void attention_gradients(ConstMatrixView<T> dy, Cache& cache, Parameters& grads, const ExtraGradients& extra) const {
+    const auto dattention = parameters_.out_proj.backward(dy, cache.out_proj, grads.out_proj.parameters());
+    const AttentionInputs<T> inputs = attention_inputs(cache);
+    cache.dq.resize(cache.q.shape());
+    cache.dk.resize(cache.k.shape());
+    cache.dv.resize(cache.v.shape());
+    attention_backward<T>(dattention, cache.options, inputs, cache.attention,
+                          {cache.dq, cache.dk, cache.dv, extra.dbias});
+    if (extra.dweights != nullptr) {
+      for (Index b = 0; b < inputs.query_sequences.count(); ++b) {
+        const Tensor<T, 3>& dweights = (*extra.dweights)[static_cast<std::size_t>(b)];
+        attention_weights_backward<T>(dweights, cache.options, inputs, b, cache.dq, cache.dk);
+      }
+    }
+    if (rotary_) {
+      rotary_->backward(cache.dq, cache.dq, cache.rotary_queries);
+      rotary_->backward(cache.dk, cache.dk, cache.rotary_keys);
+    }
+    add_projection_gradients(cache, grads);
+  }
+
+  void add_projection_gradients(Cache& cache, Parameters& grads) const {
+    const Index d = config_.embed_dim, kv = kv_dim();
+    matmul_add<T>(transposed<T>(cache.dq), cache.query, projection(grads.q_proj_weight, grads, 0, d));
+    if (config_.bias) add_column_sums<T>(cache.dq, projection_bias(grads, 0, d));
+    for_each_key_row(cache, [&](Index from, Index count, Index to) {
+      const ConstMatrixView<T> dk = cache.dk.view().middle_rows(to, count), dv = cache.dv.view().middle_rows(to, count);
+      matmul_add<T>(transposed<T>(dk), cache.key.middle_rows(from, count),
+                    projection(grads.k_proj_weight, grads, d, kv));
+      matmul_add<T>(transposed<T>(dv), cache.value.middle_rows(from, count),
+                    projection(grads.v_proj_weight, grads, d + kv, kv));
+      if (!config_.bias) return;
+      add_column_sums<T>(dk, projection_bias(grads, d, kv));
+      add_column_sums<T>(dv, projection_bias(grads, d + kv, kv));
+    });
+    if (!config_.add_bias_kv) return;
+    for (Index b = 0; b < cache.all_key_sequences.count(); ++b) {
+      const Index row = cache.all_key_sequences.begin(b);
+      simd::add_scaled(kv, grads.bias_k.data(), T(1), cache.dk.view().row(row));
+      simd::add_scaled(kv, grads.bias_v.data(), T(1), cache.dv.view().row(row));
+    }
+  }
+
+  /// Calls fn(first row among the inputs, count, first row in k and v) for runs of rows that lie together: all at once,
+  /// or sequence by sequence if keys were added between them.
+  template <class Function>
+  void for_each_key_row(const Cache& cache, const Function& fn) const {
+    const Sequences& from = cache.key_sequences;
+    if (added_keys() == 0) return fn(Index{0}, from.rows(), Index{0});
+    for (Index b = 0; b < from.count(); ++b) {
+      fn(from.begin(b), from.length(b), cache.all_key_sequences.begin(b) + added_keys());
+    }
+  }
+
+  /// Makes room for the added keys in front of every sequence, and fills it.
+  void set_added_keys(Cache& cache) const {
+    const Sequences& from = cache.key_sequences;
+    std::vector<Index> lengths;
+    for (Index b = 0; b < from.count(); ++b) lengths.push_back(from.length(b) + added_keys());
+    cache.all_key_sequences.assign(lengths);
+    for (Index b = 0; b < from.count(); ++b) {
+      Index row = cache.all_key_sequences.begin(b);
+      if (config_.add_bias_kv) {
+        std::copy_n(parameters_.bias_k.data(), kv_dim(), cache.k.view().row(row));
+        std::copy_n(parameters_.bias_v.data(), kv_dim(), cache.v.view().row(row));
+        ++row;
+      }
+      if (config_.add_zero_attn) {
+        std::fill_n(cache.k.view().row(row), kv_dim(), T(0));
+        std::fill_n(cache.v.view().row(row), kv_dim(), T(0));
+      }
+    }
+  }
+
+  [[nodiscard]] AttentionInputs<T> attention_inputs(const Cache& cache) const {
+    return {cache.q, cache.k, cache.v, cache.query_sequences,
+            added_keys() == 0 ? cache.key_sequences : cache.all_key_sequences};
+  }
+
+  void set_options(const AttentionCall<T>& call, Cache& cache) const {
+    AttentionOptions<T>& options = cache.options;
+    options.heads = config_.num_heads;
+    options.kv_heads = config_.kv_heads;
+    options.scale = config_.scale;
+    options.softcap = config_.softcap;
+    options.sink_keys = added_keys();
+    options.mask = call.mask;
+    options.dropout = call.dropout;
+    if (!config_.alibi) return;
+    if (cache.alibi_slopes.empty()) cache.alibi_slopes = alibi_slopes<T>(config_.num_heads);
+    options.alibi_slopes = cache.alibi_slopes;
+  }
+
+  Config config_;
+  Parameters parameters_;
+  std::optional<RotaryPosition<T>> rotary_;
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat

@@ -1,0 +1,90 @@
+#include "support/catch.hpp"
+#include "support/gradients.hpp"
+
+#include <mat/core/simd.hpp>
+
+#include <vector>
+
+using namespace mat;
+using mat::test::random_tensor;
+
+TEMPLATE_TEST_CASE("loops over packs equal plain loops for every length", "[core]", float, double) {
+  using T = TestType;
+  using simd::Pack;
+  const double tolerance = sizeof(T) == 4 ? 1e-5 : 1e-13;
+  for (Index n = 0; n < 70; ++n) {
+    const auto x = random_tensor<T, 1>({n}, 1), y = random_tensor<T, 1>({n}, 2);
+    double sum = 0, dot = 0, largest = -INFINITY;
+    for (Index i = 0; i < n; ++i) {
+      sum += x(i);
+      dot += double(x(i)) * y(i);
+      largest = std::max<double>(largest, x(i));
+    }
+    CHECK(std::abs(simd::sum_of(n, x.data()) - sum) < tolerance);
+    CHECK(std::abs(simd::dot(n, x.data(), y.data()) - dot) < tolerance);
+    CHECK(simd::largest_of(n, x.data()) == largest);
+
+    Vector<T> z({n + 1});
+    z(n) = 42;
+    simd::map(n, z.data(), [](Pack<T> a, Pack<T> b) { return a * b - a; }, x.data(), y.data());
+    for (Index i = 0; i < n; ++i) CHECK(std::abs(z(i) - (x(i) * y(i) - x(i))) < tolerance);
+    CHECK(z(n) == 42);
+  }
+}
+
+TEMPLATE_TEST_CASE("the bits of a sum do not depend on where the numbers lie", "[core]", float, double) {
+  using T = TestType;
+  const auto x = random_tensor<T, 1>({37}, 3);
+  std::vector<T> moved(64);
+  const T expected = simd::sum_of(37, x.data());
+  for (std::size_t shift = 0; shift < 20; ++shift) {
+    std::copy_n(x.data(), 37, moved.data() + shift);
+    CHECK(simd::sum_of(37, moved.data() + shift) == expected);
+  }
+}
+
+TEMPLATE_TEST_CASE("functions of packs are as exact as the standard library's", "[core]", float, double) {
+  using T = TestType;
+  using simd::Pack;
+  const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-14;
+  for (double value = -30; value < 30; value += 0.0137) {
+    const T x = static_cast<T>(value);
+    T y[Pack<T>::kSize];
+    const auto relative = [&](double expected) {
+      return std::abs(y[0] - expected) / std::max(std::abs(expected), 1e-30);
+    };
+    simd::store(y, simd::exp(simd::broadcast(x)));
+    CHECK(relative(std::exp(double(x))) < tolerance);
+    simd::store(y, simd::tanh(simd::broadcast(x)));
+    CHECK(relative(std::tanh(double(x))) < tolerance);
+    simd::store(y, simd::erf(simd::broadcast(x)));
+    CHECK(relative(std::erf(double(x))) < tolerance);
+  }
+}
+
+TEMPLATE_TEST_CASE("the exponential of extremes", "[core]", float, double) {
+  using T = TestType;
+  using simd::Pack;
+  const T infinity = std::numeric_limits<T>::infinity();
+  const auto exp = [](T x) {
+    T y[Pack<T>::kSize];
+    simd::store(y, simd::exp(simd::broadcast(x)));
+    return y[0];
+  };
+  CHECK(exp(-infinity) == 0);
+  CHECK(exp(T(-1e4)) == 0);
+  CHECK(exp(T(0)) == 1);
+  CHECK(exp(infinity) == infinity);
+  CHECK(std::isnan(exp(std::numeric_limits<T>::quiet_NaN())));
+}
+
+TEMPLATE_TEST_CASE("a square of numbers is transposed", "[core]", float, double) {
+  using T = TestType;
+  constexpr Index n = simd::Pack<T>::kSize;
+  const auto x = random_tensor<T, 2>({n, n + 1}, 5);
+  Matrix<T> y({n, n + 3});
+  simd::transpose(x.data(), n + 1, y.data(), n + 3);
+  for (Index i = 0; i < n; ++i) {
+    for (Index j = 0; j < n; ++j) CHECK(y(j, i) == x(i, j));
+  }
+}
