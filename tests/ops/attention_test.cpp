@@ -269,7 +269,7 @@ TEST_CASE("attention says what does not fit", "[ops][attention]") {
   const auto run = [&](const Problem<float>& p) { return attention_forward(p.options, p.inputs(), cache); };
   Problem<float> p({4}, {5}, 2, 2, 3, 3);
   p.options.kv_heads = 3;
-  CHECK_THROWS_WITH(run(p), "attention_forward: kv_heads is 3, expected a divisor of 2 heads");
+  CHECK_THROWS_WITH(run(p), "attention_forward: kv_heads is 3, expected a divisor of heads, 2");
   p.options.kv_heads = 2;
   p.options.heads = 4;
   CHECK_THROWS_WITH(run(p), "attention_forward: q's columns is 6, expected a multiple of 4");

@@ -50,16 +50,31 @@ inline constexpr Index kAny = -1;
   return text + "]";
 }
 
+/// What a message is about, "Class::function: thing", in one piece or two. It becomes text only when something is
+/// thrown: a check that holds allocates nothing.
+class Where {
+ public:
+  Where(const char* text) : place_(text) {}         // NOLINT(google-explicit-constructor): a name is a place
+  Where(std::string_view text) : place_(text) {}    // NOLINT(google-explicit-constructor)
+  Where(const std::string& text) : place_(text) {}  // NOLINT(google-explicit-constructor)
+  Where(std::string_view place, std::string_view thing) : place_(place), thing_(thing) {}
+
+  [[nodiscard]] std::string str() const {
+    return thing_.empty() ? std::string(place_) : std::string(place_) + ": " + std::string(thing_);
+  }
+
+ private:
+  std::string_view place_, thing_;
+};
+
 namespace detail {
 
-[[noreturn]] inline void throw_shape_error(std::string_view what, const std::string& actual,
-                                           const std::string& expected) {
-  throw ShapeError(std::string(what) + " is " + actual + ", expected " + expected);
+[[noreturn]] inline void throw_shape_error(Where what, const std::string& actual, const std::string& expected) {
+  throw ShapeError(what.str() + " is " + actual + ", expected " + expected);
 }
 
-[[noreturn]] inline void throw_value_error(std::string_view what, const std::string& actual,
-                                           const std::string& expected) {
-  throw ValueError(std::string(what) + " is " + actual + ", expected " + expected);
+[[noreturn]] inline void throw_value_error(Where what, const std::string& actual, const std::string& expected) {
+  throw ValueError(what.str() + " is " + actual + ", expected " + expected);
 }
 
 /// Shortest readable form of a number in a message: "0.1", "3", "-inf".
@@ -74,7 +89,7 @@ namespace detail {
 /// Throws ShapeError unless `actual` has the sizes of `expected`, where kAny allows everything.
 /// `what` names the place and the thing: "Linear::forward: x".
 template <class View>
-void check_shape(std::string_view what, const View& actual, const std::array<Index, View::kRank>& expected) {
+void check_shape(Where what, const View& actual, const std::array<Index, View::kRank>& expected) {
   bool same = true;
   for (std::size_t i = 0; i < expected.size(); ++i)
     same = same && (expected[i] == kAny || actual.size(i) == expected[i]);
@@ -86,11 +101,15 @@ void check_shape(std::string_view what, const View& actual, const std::array<Ind
 }
 
 /// Throws ValueError unless `holds`; `expected` says what is allowed: "at least 1", "in [0, 1)".
-inline void check_value(bool holds, std::string_view what, double actual, std::string_view expected) {
+inline void check_value(bool holds, Where what, double actual, std::string_view expected) {
   if (!holds) detail::throw_value_error(what, detail::number_to_string(actual), std::string(expected));
 }
-inline void check_value(bool holds, std::string_view what, Index actual, std::string_view expected) {
+inline void check_value(bool holds, Where what, Index actual, std::string_view expected) {
   if (!holds) detail::throw_value_error(what, std::to_string(actual), std::string(expected));
+}
+/// As above, with a number in what is allowed: "at most ", 4.
+inline void check_value(bool holds, Where what, Index actual, std::string_view expected, Index bound) {
+  if (!holds) detail::throw_value_error(what, std::to_string(actual), std::string(expected) + std::to_string(bound));
 }
 
 }  // namespace MAT_ABI

@@ -30,8 +30,8 @@ class Sequences {
   [[nodiscard]] static Sequences with_capacity(const std::vector<Index>& lengths, Index capacity) {
     Sequences result(lengths);
     for (std::size_t b = 0; b < lengths.size(); ++b) {
-      check_value(lengths[b] <= capacity, "Sequences::with_capacity: a length", lengths[b],
-                  "at most " + std::to_string(capacity));
+      check_value(lengths[b] <= capacity, "Sequences::with_capacity: a length", lengths[b], "at most ",
+                  capacity);
       result.begins_[b] = static_cast<Index>(b) * capacity;
     }
     result.rows_ = static_cast<Index>(lengths.size()) * capacity;
@@ -74,7 +74,7 @@ class Sequences {
 };
 
 /// Throws ShapeError unless a matrix of `rows` tokens is what `sequences` divides.
-inline void check_sequences(std::string_view what, Index rows, const Sequences& sequences) {
+inline void check_sequences(Where what, Index rows, const Sequences& sequences) {
   if (rows != sequences.rows()) {
     detail::throw_shape_error(what, std::to_string(rows) + " tokens",
                               std::to_string(sequences.rows()) + ", the rows of its sequences");

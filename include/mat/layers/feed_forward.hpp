@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mat/core/simd.hpp>
 #include <mat/layers/linear.hpp>
 #include <mat/ops/activation.hpp>
 #include <mat/ops/dropout.hpp>

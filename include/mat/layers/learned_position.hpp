@@ -60,8 +60,9 @@ class LearnedPosition {
     check_first_positions("LearnedPosition::forward", sequences, first);
     for (Index b = 0; b < sequences.count(); ++b) {
       const Index end = first_position(first, b) + sequences.length(b);
-      check_value(end <= config_.max_length, "LearnedPosition::forward: the end of sequence " + std::to_string(b), end,
-                  "at most max_length = " + std::to_string(config_.max_length));
+      if (end <= config_.max_length) continue;
+      detail::throw_value_error("LearnedPosition::forward: the end of sequence " + std::to_string(b),
+                                std::to_string(end), "at most max_length = " + std::to_string(config_.max_length));
     }
     fill_positions(sequences, first, cache.positions);
     cache.y.assign(x);

@@ -162,6 +162,10 @@ class MultiHeadAttention {
     cache.dquery.resize(cache.query.shape());
     cache.dkey.resize(cache.key.shape());
     cache.dvalue.resize(cache.value.shape());
+    if (has_gaps(cache.key_sequences)) {
+      cache.dkey.fill(T(0));
+      cache.dvalue.fill(T(0));
+    }
     matmul<T>(cache.dq, projection(p.q_proj_weight, p, 0, d), cache.dquery);
     for_each_key_row(cache, [&](Index to, Index count, Index from) {
       matmul<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv),
@@ -244,11 +248,12 @@ class MultiHeadAttention {
 
   void project(Cache& cache) const {
     const Parameters& p = parameters_;
-    const Index d = config_.embed_dim, kv = kv_dim(), added = added_keys() * cache.key_sequences.count();
+    const Index d = config_.embed_dim, kv = kv_dim();
     cache.q.resize({cache.query.rows(), d});
-    cache.k.resize({cache.key.rows() + added, kv});
-    cache.v.resize({cache.key.rows() + added, kv});
-    if (added > 0) set_added_keys(cache);
+    if (added_keys() > 0) make_room_for_added_keys(cache);
+    cache.k.resize({attention_keys(cache).rows(), kv});
+    cache.v.resize(cache.k.shape());
+    if (added_keys() > 0) set_added_keys(cache);
     matmul<T>(cache.query, transposed<T>(projection(p.q_proj_weight, p, 0, d)), cache.q, projection_bias(p, 0, d));
     for_each_key_row(cache, [&](Index from, Index count, Index to) {
       matmul<T>(cache.key.middle_rows(from, count), transposed<T>(projection(p.k_proj_weight, p, d, kv)),
@@ -317,24 +322,37 @@ class MultiHeadAttention {
     }
   }
 
+  /// The keys that attention sees, added ones included.
+  [[nodiscard]] const Sequences& attention_keys(const Cache& cache) const {
+    return added_keys() == 0 ? cache.key_sequences : cache.all_key_sequences;
+  }
+  /// True if some rows of the keys belong to no sequence: they may hold anything, and have no gradient.
+  [[nodiscard]] static bool has_gaps(const Sequences& sequences) {
+    Index tokens = 0;
+    for (Index b = 0; b < sequences.count(); ++b) tokens += sequences.length(b);
+    return tokens != sequences.rows();
+  }
+
   /// Calls fn(first row among the inputs, count, first row in k and v) for runs of rows that lie together: all at once,
-  /// or sequence by sequence if keys were added between them.
+  /// or sequence by sequence if something lies between them.
   template <class Function>
   void for_each_key_row(const Cache& cache, const Function& fn) const {
     const Sequences& from = cache.key_sequences;
-    if (added_keys() == 0) return fn(Index{0}, from.rows(), Index{0});
+    if (added_keys() == 0 && !has_gaps(from)) return fn(Index{0}, from.rows(), Index{0});
     for (Index b = 0; b < from.count(); ++b) {
-      fn(from.begin(b), from.length(b), cache.all_key_sequences.begin(b) + added_keys());
+      fn(from.begin(b), from.length(b), attention_keys(cache).begin(b) + added_keys());
     }
   }
 
-  /// Makes room for the added keys in front of every sequence, and fills it.
-  void set_added_keys(Cache& cache) const {
+  void make_room_for_added_keys(Cache& cache) const {
     const Sequences& from = cache.key_sequences;
     std::vector<Index> lengths;
     for (Index b = 0; b < from.count(); ++b) lengths.push_back(from.length(b) + added_keys());
     cache.all_key_sequences.assign(lengths);
-    for (Index b = 0; b < from.count(); ++b) {
+  }
+  /// The added keys stand in front of every sequence.
+  void set_added_keys(Cache& cache) const {
+    for (Index b = 0; b < cache.key_sequences.count(); ++b) {
       Index row = cache.all_key_sequences.begin(b);
       if (config_.add_bias_kv) {
         std::copy_n(parameters_.bias_k.data(), kv_dim(), cache.k.view().row(row));
@@ -349,8 +367,7 @@ class MultiHeadAttention {
   }
 
   [[nodiscard]] AttentionInputs<T> attention_inputs(const Cache& cache) const {
-    return {cache.q, cache.k, cache.v, cache.query_sequences,
-            added_keys() == 0 ? cache.key_sequences : cache.all_key_sequences};
+    return {cache.q, cache.k, cache.v, cache.query_sequences, attention_keys(cache)};
   }
 
   void set_options(const AttentionCall<T>& call, Cache& cache) const {

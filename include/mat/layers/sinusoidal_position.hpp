@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mat/core/simd.hpp>
 #include <mat/layers/parameters.hpp>
 #include <mat/ops/positions.hpp>
 #include <mat/ops/rows.hpp>

@@ -2,6 +2,7 @@
 
 #include <mat/core/simd.hpp>
 #include <mat/core/tensor.hpp>
+#include <mat/ops/hyperbolic_tangent.hpp>
 #include <mat/ops/normal_distribution.hpp>
 #include <mat/ops/rows.hpp>
 
@@ -141,7 +142,7 @@ struct Silu {
 struct Tanh {
   template <class T>
   static EIGEN_ALWAYS_INLINE Pack<T> forward(Pack<T> x) {
-    return simd::tanh(x);
+    return hyperbolic_tangent(x);
   }
   template <class T>
   static EIGEN_ALWAYS_INLINE Pack<T> backward(Pack<T>, Pack<T> y, Pack<T> dy) {

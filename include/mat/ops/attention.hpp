@@ -29,7 +29,8 @@ ConstMatrixView<T> attention_forward(const AttentionOptions<T>& options, const A
                                      AttentionCache<T>& cache) {
   const detail::AttentionProblem<T> problem("attention_forward", options, inputs);
   cache.y.resize({inputs.q.rows(), options.heads * problem.value_dim});
-  cache.log_sum.resize({options.heads, inputs.q.rows()});
+  cache.highest.resize({options.heads, inputs.q.rows()});
+  cache.log_sum.resize(cache.highest.shape());
   // Rows that belong to no sequence, in a batch with gaps, are no one's output.
   if (problem.has_gaps(problem.queries)) cache.y.fill(T(0));
   const detail::AttentionForward<T> forward(problem, cache);
@@ -43,7 +44,7 @@ ConstMatrixView<T> attention_forward(const AttentionOptions<T>& options, const A
 ///     dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dbias_ij += ds_ij
 ///
 /// `options` and `inputs` must be those of the forward whose cache this is; p is computed again from the saved
-/// logarithms of the sums. Memory, source, shapes, errors and threads as in attention_forward.
+/// maxima and logarithms of the sums. Memory, source, shapes, errors and threads as in attention_forward.
 template <class T>
 void attention_backward(ConstMatrixView<T> dy, const AttentionOptions<T>& options, const AttentionInputs<T>& inputs,
                         AttentionCache<T>& cache, const AttentionGradients<T>& grads) {

@@ -12,7 +12,7 @@ class AttentionBackward {
  public:
   AttentionBackward(const AttentionProblem<T>& problem, ConstMatrixView<T> dy, AttentionCache<T>& cache,
                     const AttentionGradients<T>& grads)
-      : p_(problem), dy_(dy), y_(cache.y), log_sum_(cache.log_sum), grads_(grads) {
+      : p_(problem), dy_(dy), y_(cache.y), highest_(cache.highest), log_sum_(cache.log_sum), grads_(grads) {
     cache.row_dot.resize({p_.heads, dy.rows()});
     row_dot_ = cache.row_dot;
     const Index wide_head = panel_width<T>(p_.head_dim), wide_value = panel_width<T>(p_.value_dim);
@@ -137,9 +137,10 @@ class AttentionBackward {
       return;
     }
     p_.score(b, h, i, seen, weights, w.slopes + at);
-    const Pack<T> shift = simd::broadcast(log_sum), dot = simd::broadcast(row_dot_(h, row));
+    const Pack<T> highest = simd::broadcast(highest_(h, row)), log_sums = simd::broadcast(log_sum);
+    const Pack<T> dot = simd::broadcast(row_dot_(h, row));
     simd::map(
-        n, weights, [&](Pack<T> s) { return simd::exp(s - shift); }, static_cast<const T*>(weights));
+        n, weights, [&](Pack<T> s) { return simd::exp((s - highest) - log_sums); }, static_cast<const T*>(weights));
     if (p_.dropout.rate != 0) {
       std::copy_n(weights, n, w.dropped + at);
       p_.drop(b, h, i, seen, w.dropped + at);
@@ -165,7 +166,7 @@ class AttentionBackward {
   }
 
   const AttentionProblem<T>& p_;
-  ConstMatrixView<T> dy_, y_, log_sum_;
+  ConstMatrixView<T> dy_, y_, highest_, log_sum_;
   MatrixView<T> row_dot_, workspace_;
   const AttentionGradients<T>& grads_;
 };

@@ -14,7 +14,7 @@ class AttentionForward {
   static constexpr Index kItemQueries = 32 * kTileQueries;
 
   AttentionForward(const AttentionProblem<T>& problem, AttentionCache<T>& cache)
-      : p_(problem), y_(cache.y), log_sum_(cache.log_sum) {
+      : p_(problem), y_(cache.y), highest_(cache.highest), log_sum_(cache.log_sum) {
     const Index packed_keys = kBlockKeys * p_.head_dim;
     const Index packed_values = kBlockKeys * panel_width<T>(p_.value_dim);
     const Index statistics = 2 * p_.group * kItemQueries;
@@ -134,14 +134,14 @@ class AttentionForward {
         p_.value_dim, y, [&](simd::Pack<T> a) { return a * f; }, static_cast<const T*>(y));
   }
 
-  /// Divides by the sums, and keeps their logarithms for the backward pass.
+  /// Divides by the sums, and keeps them for the backward pass.
   void finish(Index b, Index g, Index h, Index first, Index count, bool begun, const Workspace& w) const {
     for (Index i = 0; i < count; ++i) {
       const Index row = p_.queries.begin(b) + first + i;
       const T sum = w.sums[g * kItemQueries + i];
       T* y = y_.row(row) + h * p_.value_dim;
-      log_sum_(h, row) =
-          sum == T(0) ? -std::numeric_limits<T>::infinity() : w.highest[g * kItemQueries + i] + std::log(sum);
+      highest_(h, row) = w.highest[g * kItemQueries + i];
+      log_sum_(h, row) = std::log(sum);
       if (!begun) {
         std::fill_n(y, p_.value_dim, T(0));
       } else if (sum != T(0)) {
@@ -152,7 +152,7 @@ class AttentionForward {
 
   const AttentionProblem<T>& p_;
   MatrixView<T> y_;
-  MatrixView<T> log_sum_;
+  MatrixView<T> highest_, log_sum_;
   MatrixView<T> workspace_;
 };
 

@@ -48,7 +48,10 @@ struct AttentionGradients {
 template <class T>
 struct AttentionCache {
   Matrix<T> y;          // [query tokens, heads * value_dim]
-  Matrix<T> log_sum;    // [heads, query tokens]: log sum_j exp(s_ij); -infinity where nothing may be attended to
+  Matrix<T> highest;    // [heads, query tokens]: max_j s_ij
+  // [heads, query tokens]: log sum_j exp(s_ij - highest_i); -infinity where nothing may be attended to. Apart from the
+  // highest, because scores of some hundreds would round it away.
+  Matrix<T> log_sum;
   Matrix<T> row_dot;    // [heads, query tokens]: <dy_i, y_i>
   Matrix<T> workspace;  // [threads, numbers of one thread]
 };
@@ -92,24 +95,22 @@ struct AttentionProblem {
         kv_heads(options.kv_heads == 0 ? options.heads : options.kv_heads),
         sinks(options.sink_keys),
         softcap(options.softcap) {
-    const std::string at = std::string(what) + ": ";
-    check_value(heads >= 1, at + "heads", heads, "at least 1");
-    check_value(kv_heads >= 1 && heads % kv_heads == 0, at + "kv_heads", kv_heads,
-                "a divisor of " + std::to_string(heads) + " heads");
-    check_value(q.cols() % heads == 0, at + "q's columns", q.cols(), "a multiple of " + std::to_string(heads));
-    check_value(v.cols() % kv_heads == 0, at + "v's columns", v.cols(), "a multiple of " + std::to_string(kv_heads));
-    check_value(softcap >= 0, at + "softcap", static_cast<double>(softcap), "at least 0");
+    check_value(heads >= 1, {what, "heads"}, heads, "at least 1");
+    check_value(kv_heads >= 1 && heads % kv_heads == 0, {what, "kv_heads"}, kv_heads, "a divisor of heads, ", heads);
+    check_value(q.cols() % heads == 0, {what, "q's columns"}, q.cols(), "a multiple of ", heads);
+    check_value(v.cols() % kv_heads == 0, {what, "v's columns"}, v.cols(), "a multiple of ", kv_heads);
+    check_value(softcap >= 0, {what, "softcap"}, static_cast<double>(softcap), "at least 0");
     check_dropout(what, dropout);
-    check_value(sinks >= 0, at + "sink_keys", sinks, "at least 0");
+    check_value(sinks >= 0, {what, "sink_keys"}, sinks, "at least 0");
     group = heads / kv_heads;
     head_dim = q.cols() / heads;
     value_dim = v.cols() / kv_heads;
-    check_shape(at + "k", k, {v.rows(), kv_heads * head_dim});
-    check_sequences(at + "q", q.rows(), queries);
-    check_sequences(at + "k", k.rows(), keys);
-    check_value(keys.count() == queries.count(), at + "the number of key sequences", keys.count(),
-                std::to_string(queries.count()) + ", that of the queries");
-    if (!alibi_slopes.empty()) check_shape(at + "alibi_slopes", alibi_slopes, {heads});
+    check_shape({what, "k"}, k, {v.rows(), kv_heads * head_dim});
+    check_sequences({what, "q"}, q.rows(), queries);
+    check_sequences({what, "k"}, k.rows(), keys);
+    check_value(keys.count() == queries.count(), {what, "the number of key sequences"}, keys.count(),
+                "that of the queries, ", queries.count());
+    if (!alibi_slopes.empty()) check_shape({what, "alibi_slopes"}, alibi_slopes, {heads});
     mask.check(what, queries.count(), heads, queries.longest(), keys.longest() - sinks);
     scale = options.scale.value_or(static_cast<T>(1.0 / std::sqrt(static_cast<double>(std::max<Index>(head_dim, 1)))));
   }

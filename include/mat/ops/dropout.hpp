@@ -27,7 +27,7 @@ struct Dropout {
 
 /// Throws ValueError unless the rate lies in [0, 1).
 inline void check_dropout(std::string_view what, const Dropout& dropout) {
-  check_value(dropout.rate >= 0 && dropout.rate < 1, std::string(what) + ": dropout rate", dropout.rate, "in [0, 1)");
+  check_value(dropout.rate >= 0 && dropout.rate < 1, {what, "dropout rate"}, dropout.rate, "in [0, 1)");
 }
 
 namespace detail {
@@ -66,8 +66,7 @@ void dropout_row(const Dropout& dropout, std::uint64_t first, Index n, const T* 
   }
 }
 
-/// y_ij = x_ij dropout_scale(index), where index = i ceil4(cols) + j and ceil4 rounds up to a multiple of 4; y may be
-/// x.
+/// y_ij = x_ij dropout_scale(i ceil4(cols) + j), where ceil4 rounds up to a multiple of 4; y may be x.
 ///
 /// Shapes:  x, y [rows, cols].
 /// Errors:  ShapeError if they differ; ValueError for a rate outside of [0, 1).

@@ -14,11 +14,11 @@ inline namespace MAT_ABI {
 namespace detail {
 
 /// Throws ValueError unless every id lies in [0, rows).
-inline void check_ids(std::string_view what, ConstVectorView<Index> ids, Index rows) {
+inline void check_ids(Where what, ConstVectorView<Index> ids, Index rows) {
   for (Index t = 0; t < ids.size(); ++t) {
     const Index id = ids.data()[t];
     if (id >= 0 && id < rows) continue;
-    throw_value_error(std::string(what) + "[" + std::to_string(t) + "]", std::to_string(id),
+    throw_value_error(what.str() + "[" + std::to_string(t) + "]", std::to_string(id),
                       "in [0, " + std::to_string(rows) + ")");
   }
 }

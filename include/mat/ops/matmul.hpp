@@ -42,10 +42,10 @@ namespace detail {
 template <class T>
 void check_matmul(std::string_view what, const MatmulOperand<T>& a, const MatmulOperand<T>& b, const MatrixView<T>& c) {
   if (a.cols != b.rows) {
-    throw_shape_error(std::string(what) + ": b", shape_to_string(std::array<Index, 2>{b.rows, b.cols}.data(), 2),
+    throw_shape_error({what, "b"}, shape_to_string(std::array<Index, 2>{b.rows, b.cols}.data(), 2),
                       shape_to_string(std::array<Index, 2>{a.cols, kAny}.data(), 2));
   }
-  check_shape(std::string(what) + ": c", c, {a.rows, b.cols});
+  check_shape({what, "c"}, c, {a.rows, b.cols});
 }
 
 template <class T>

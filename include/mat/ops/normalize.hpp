@@ -31,8 +31,8 @@ namespace detail {
 
 template <class T, class View>
 void check_norm_affine(const char* what, const NormAffine<View>& affine, Index features) {
-  if (!affine.weight.empty()) check_shape(std::string(what) + ": weight", affine.weight, {features});
-  if (!affine.bias.empty()) check_shape(std::string(what) + ": bias", affine.bias, {features});
+  if (!affine.weight.empty()) check_shape({what, "weight"}, affine.weight, {features});
+  if (!affine.bias.empty()) check_shape({what, "bias"}, affine.bias, {features});
 }
 
 /// y = weight ((x - mean) inv_std) + bias, for one row.
@@ -96,10 +96,10 @@ template <class T>
 void check_norm_backward(const char* what, ConstMatrixView<T> x, ConstVectorView<T> weight,
                          const NormStatistics<T>& statistics, ConstMatrixView<T> dy, const NormGradients<T>& gradients,
                          MatrixView<T> dx) {
-  check_shape(std::string(what) + ": inv_std", statistics.inv_std, {x.rows()});
-  check_shape(std::string(what) + ": dy", dy, x.shape());
-  check_shape(std::string(what) + ": dx", dx, x.shape());
-  if (!weight.empty()) check_shape(std::string(what) + ": weight", weight, {x.cols()});
+  check_shape({what, "inv_std"}, statistics.inv_std, {x.rows()});
+  check_shape({what, "dy"}, dy, x.shape());
+  check_shape({what, "dx"}, dx, x.shape());
+  if (!weight.empty()) check_shape({what, "weight"}, weight, {x.cols()});
   check_norm_affine<T>(what, gradients, x.cols());
 }
 

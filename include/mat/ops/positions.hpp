@@ -29,10 +29,11 @@ inline namespace MAT_ABI {
 /// Throws ShapeError unless `first` is empty or has one position for each sequence; ValueError for a negative one.
 inline void check_first_positions(std::string_view what, const Sequences& sequences, ConstVectorView<Index> first) {
   if (first.empty()) return;
-  check_shape(std::string(what) + ": first", first, {sequences.count()});
+  check_shape({what, "first"}, first, {sequences.count()});
   for (Index b = 0; b < first.size(); ++b) {
-    check_value(first.data()[b] >= 0, std::string(what) + ": first[" + std::to_string(b) + "]", first.data()[b],
-                "at least 0");
+    if (first.data()[b] >= 0) continue;
+    detail::throw_value_error(std::string(what) + ": first[" + std::to_string(b) + "]", std::to_string(first.data()[b]),
+                              "at least 0");
   }
 }
 

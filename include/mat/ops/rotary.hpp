@@ -96,14 +96,13 @@ void rotate_head(Index pairs, RotaryPairs layout, const T* x, const T* cos, cons
 template <class T>
 void rotate(const char* what, ConstMatrixView<T> x, ConstVectorView<Index> positions, const RotaryTable<T>& table,
             const RotaryLayout& layout, Rotation rotation, MatrixView<T> y) {
-  const std::string place = what;
   const Index d = layout.head_dim, pairs = table.cos.cols();
-  check_value(d >= 1 && x.cols() % d == 0, place + ": head_dim", d, "a divisor of " + std::to_string(x.cols()));
-  check_shape(place + ": sin", table.sin, table.cos.shape());
-  check_value(2 * pairs <= d, place + ": columns of cos", pairs, "at most head_dim / 2 = " + std::to_string(d / 2));
-  check_shape(place + ": positions", positions, {x.rows()});
-  check_shape(place + ": y", y, x.shape());
-  check_ids(place + ": positions", positions, table.cos.rows());
+  check_value(d >= 1 && x.cols() % d == 0, {what, "head_dim"}, d, "a divisor of ", x.cols());
+  check_shape({what, "sin"}, table.sin, table.cos.shape());
+  check_value(2 * pairs <= d, {what, "columns of cos"}, pairs, "at most head_dim / 2 = ", d / 2);
+  check_shape({what, "positions"}, positions, {x.rows()});
+  check_shape({what, "y"}, y, x.shape());
+  check_ids({what, "positions"}, positions, table.cos.rows());
   const T sign = rotation == Rotation::forward ? T(1) : T(-1);
   for_each_row(x.rows(), x.cols() * 2, [&](Index t) {
     const Index position = positions.data()[t];
