@@ -26,7 +26,8 @@ TEMPLATE_TEST_CASE("loops over packs equal plain loops for every length", "[core
 
     Vector<T> z({n + 1});
     z(n) = 42;
-    simd::map(n, z.data(), [](Pack<T> a, Pack<T> b) { return a * b - a; }, x.data(), y.data());
+    simd::map(
+        n, z.data(), [](Pack<T> a, Pack<T> b) { return a * b - a; }, x.data(), y.data());
     for (Index i = 0; i < n; ++i) CHECK(std::abs(z(i) - (x(i) * y(i) - x(i))) < tolerance);
     CHECK(z(n) == 42);
   }

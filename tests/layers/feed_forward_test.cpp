@@ -89,7 +89,7 @@ TEST_CASE("the gradients of FeedForward agree with central differences and add",
     FeedForward<double>::Cache cache, scratch;
     auto grads = zeros_like(layer.parameters());
     layer.forward(x, dropout, cache);
-    const Matrix<double> dx(layer.backward(dy, dropout, cache, grads));
+    const Matrix<double> dx(layer.backward(dy, cache, grads));
     const auto loss = [&] { return inner_product<double, 2>(layer.forward(x, dropout, scratch), dy); };
     std::string name;
     CHECK(gradient_error(loss, x, dx) < 1e-6);
@@ -97,7 +97,7 @@ TEST_CASE("the gradients of FeedForward agree with central differences and add",
 
     const auto once = grads;
     layer.forward(x, dropout, cache);
-    layer.backward(dy, dropout, cache, grads);
+    layer.backward(dy, cache, grads);
     double worst = 0;
     for_each_parameter(
         [&](const ParameterName&, const auto& twice, const auto& first) {
@@ -122,7 +122,7 @@ TEST_CASE("the gradients of FeedForward are right on both sides of a corner", "[
   layer.forward(x, dropout, cache);
   // Differences across the corner would mean nothing.
   for (Index i = 0; i < cache.linear1.y.size(); ++i) REQUIRE(std::abs(cache.linear1.y.data()[i]) > 0.01);
-  const Matrix<double> dx(layer.backward(dy, dropout, cache, grads));
+  const Matrix<double> dx(layer.backward(dy, cache, grads));
   const auto loss = [&] { return inner_product<double, 2>(layer.forward(x, dropout, scratch), dy); };
   std::string name;
   CHECK(gradient_error(loss, x, dx) < 1e-6);
@@ -147,7 +147,7 @@ TEST_CASE("FeedForward gives a token the same bits alone and in any batch", "[la
     FeedForward<float>::Cache cache;
     auto grads = zeros_like(layer.parameters());
     layer.forward(x, {}, cache);
-    dx.matrix() = layer.backward(x, {}, cache, grads).matrix();
+    dx.matrix() = layer.backward(x, cache, grads).matrix();
   }));
 }
 
@@ -174,5 +174,5 @@ TEST_CASE("FeedForward refuses sizes, rates and tensors that do not fit", "[laye
   CHECK_THROWS_WITH(layer.forward(x, {1.5, Random()}, cache),
                     "FeedForward::forward: dropout rate is 1.5, expected in [0, 1)");
   layer.forward(x, {}, cache);
-  CHECK_THROWS_WITH(layer.backward(wrong, {}, cache, grads), "FeedForward::backward: dy is [4, 5], expected [4, 3]");
+  CHECK_THROWS_WITH(layer.backward(wrong, cache, grads), "FeedForward::backward: dy is [4, 5], expected [4, 3]");
 }

@@ -175,7 +175,8 @@ TEST_CASE("multi-head attention says what does not fit", "[layers]") {
                     "MultiHeadAttention: num_heads is 4, expected a divisor of embed_dim 6");
   Attention::Config config = config_of(8, 4);
   config.kv_heads = 3;
-  CHECK_THROWS_WITH(Attention(config, Random(1)), "MultiHeadAttention: kv_heads is 3, expected a divisor of num_heads 4");
+  CHECK_THROWS_WITH(Attention(config, Random(1)),
+                    "MultiHeadAttention: kv_heads is 3, expected a divisor of num_heads 4");
   config.kv_heads = 0;
   config.rotary.emplace();
   config.add_zero_attn = true;

@@ -34,8 +34,8 @@ Pair::Parameters pair() {
 
 TEST_CASE("parameters have dotted names in a fixed order", "[layers]") {
   auto p = pair();
-  CHECK(parameter_names(p) == std::vector<std::string>{"first.weight", "first.bias", "layers.0.weight",
-                                                       "layers.1.weight", "layers.1.bias"});
+  CHECK(parameter_names(p) ==
+        std::vector<std::string>{"first.weight", "first.bias", "layers.0.weight", "layers.1.weight", "layers.1.bias"});
   p.last = p.first;
   CHECK(parameter_names(p).back() == "last.bias");
   CHECK(parameter_count(pair()) == 9 + 4 + 9);

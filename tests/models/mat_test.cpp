@@ -38,7 +38,8 @@ TEST_CASE("MAT is the article's composition of its three parts", "[models]") {
   SelfAttention<double>::Cache attention_cache;
   const auto encoded = parts.transformer_encoder.forward(x, sequences, {}, encoder_cache);
   const auto memory = parts.memory_layer.forward(encoded, memory_cache);
-  CHECK(largest_difference<double, 2>(y, parts.self_attention.forward(encoded, memory, sequences, attention_cache)) == 0);
+  CHECK(largest_difference<double, 2>(y, parts.self_attention.forward(encoded, memory, sequences, attention_cache)) ==
+        0);
 
   MAT<double>::Cache inference;
   CHECK(largest_difference<double, 2>(model.infer(x, sequences, inference), y) == 0);

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <new>
 
-// Every request for heap memory of a test program passes here. Without a sanitizer malloc and its relatives are replaced
-// by counting ones that go on to glibc's; with one, which needs them itself, only operator new is counted.
+// Every request for heap memory of a test program passes here. Without a sanitizer malloc and its relatives are
+// replaced by counting ones that go on to glibc's; with one, which needs them itself, only operator new is counted.
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define COUNT_MALLOC 0

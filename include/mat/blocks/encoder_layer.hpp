@@ -126,8 +126,7 @@ class EncoderLayer {
   [[nodiscard]] ConstMatrixView<T> backward_norm_first(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
     const Parameters& p = parameters_;
     const auto df = residual_backward<T>(dy, cache.dropout.split(3), cache.dbranch);
-    const auto dn2 =
-        p.feed_forward.backward(df, cache.dropout.split(2), cache.feed_forward, grads.feed_forward.parameters());
+    const auto dn2 = p.feed_forward.backward(df, cache.feed_forward, grads.feed_forward.parameters());
     cache.dsum1.resize(dy.shape());
     add<T>(dy, p.norm2.backward(dn2, cache.norm2, grads.norm2.parameters()), cache.dsum1);
     const auto da = residual_backward<T>(cache.dsum1, cache.dropout.split(1), cache.dbranch);
@@ -141,9 +140,7 @@ class EncoderLayer {
     const auto dsum2 = p.norm2.backward(dy, cache.norm2, grads.norm2.parameters());
     const auto df = residual_backward<T>(dsum2, cache.dropout.split(3), cache.dbranch);
     cache.dsum2.resize(dy.shape());
-    add<T>(dsum2,
-           p.feed_forward.backward(df, cache.dropout.split(2), cache.feed_forward, grads.feed_forward.parameters()),
-           cache.dsum2);
+    add<T>(dsum2, p.feed_forward.backward(df, cache.feed_forward, grads.feed_forward.parameters()), cache.dsum2);
     const auto dsum1 = p.norm1.backward(cache.dsum2, cache.norm1, grads.norm1.parameters());
     const auto da = residual_backward<T>(dsum1, cache.dropout.split(1), cache.dbranch);
     cache.dsum1.resize(dy.shape());

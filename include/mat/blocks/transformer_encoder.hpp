@@ -2,6 +2,7 @@
 
 #include <mat/blocks/encoder_layer.hpp>
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -37,7 +38,7 @@ class TransformerEncoder {
   };
 
   struct Cache {
-    std::vector<typename EncoderLayer<T>::Cache> layers;
+    std::vector<std::unique_ptr<typename EncoderLayer<T>::Cache>> layers;  // one for each layer; two for inference
     typename LayerNorm<T>::Cache norm;
   };
 
@@ -75,7 +76,7 @@ class TransformerEncoder {
       dy = parameters_.norm->backward(dy, cache.norm, grads.norm->parameters());
     }
     for (std::size_t i = parameters_.layers.size(); i-- > 0;) {
-      dy = parameters_.layers[i].backward(dy, cache.layers[i], grads.layers[i].parameters());
+      dy = parameters_.layers[i].backward(dy, *cache.layers[i], grads.layers[i].parameters());
     }
     return dy;
   }
@@ -84,10 +85,10 @@ class TransformerEncoder {
   /// A layer writes to the caches in turn: the one it reads from belongs to the layer before.
   [[nodiscard]] ConstMatrixView<T> run(ConstMatrixView<T> x, const Sequences& sequences, const AttentionCall<T>& call,
                                        Cache& cache, std::size_t caches) const {
-    if (cache.layers.size() < caches) cache.layers.resize(caches);
+    while (cache.layers.size() < caches) cache.layers.push_back(std::make_unique<typename EncoderLayer<T>::Cache>());
     for (std::size_t i = 0; i < parameters_.layers.size(); ++i) {
       const AttentionCall<T> layer_call{call.mask, call.dropout.split(i)};
-      x = parameters_.layers[i].forward(x, sequences, layer_call, cache.layers[i % caches]);
+      x = parameters_.layers[i].forward(x, sequences, layer_call, *cache.layers[i % caches]);
     }
     return config_.final_norm ? parameters_.norm->forward(x, cache.norm) : x;
   }

@@ -41,7 +41,7 @@ class FileError : public Error {
 inline constexpr Index kAny = -1;
 
 /// "[12, 7]"; a size of kAny prints as "*".
-[[nodiscard]] inline std::string shape_to_string(const Index* sizes, std::size_t rank) {
+[[nodiscard]] EIGEN_DONT_INLINE inline std::string shape_to_string(const Index* sizes, std::size_t rank) {
   std::string text = "[";
   for (std::size_t i = 0; i < rank; ++i) {
     if (i > 0) text += ", ";
@@ -69,11 +69,13 @@ class Where {
 
 namespace detail {
 
-[[noreturn]] inline void throw_shape_error(Where what, const std::string& actual, const std::string& expected) {
+[[noreturn]] EIGEN_DONT_INLINE inline void throw_shape_error(Where what, const std::string& actual,
+                                                             const std::string& expected) {
   throw ShapeError(what.str() + " is " + actual + ", expected " + expected);
 }
 
-[[noreturn]] inline void throw_value_error(Where what, const std::string& actual, const std::string& expected) {
+[[noreturn]] EIGEN_DONT_INLINE inline void throw_value_error(Where what, const std::string& actual,
+                                                             const std::string& expected) {
   throw ValueError(what.str() + " is " + actual + ", expected " + expected);
 }
 
@@ -86,18 +88,22 @@ namespace detail {
 
 }  // namespace detail
 
+namespace detail {
+
+/// The comparison behind check_shape, once for all types.
+EIGEN_DONT_INLINE inline void check_sizes(Where what, const Index* actual, const Index* expected, std::size_t rank) {
+  bool same = true;
+  for (std::size_t i = 0; i < rank; ++i) same = same && (expected[i] == kAny || actual[i] == expected[i]);
+  if (!same) throw_shape_error(what, shape_to_string(actual, rank), shape_to_string(expected, rank));
+}
+
+}  // namespace detail
+
 /// Throws ShapeError unless `actual` has the sizes of `expected`, where kAny allows everything.
 /// `what` names the place and the thing: "Linear::forward: x".
 template <class View>
 void check_shape(Where what, const View& actual, const std::array<Index, View::kRank>& expected) {
-  bool same = true;
-  for (std::size_t i = 0; i < expected.size(); ++i)
-    same = same && (expected[i] == kAny || actual.size(i) == expected[i]);
-  if (same) return;
-  std::array<Index, View::kRank> sizes{};
-  for (std::size_t i = 0; i < expected.size(); ++i) sizes[i] = actual.size(i);
-  detail::throw_shape_error(what, shape_to_string(sizes.data(), sizes.size()),
-                            shape_to_string(expected.data(), expected.size()));
+  detail::check_sizes(what, actual.shape().data(), expected.data(), View::kRank);
 }
 
 /// Throws ValueError unless `holds`; `expected` says what is allowed: "at least 1", "in [0, 1)".

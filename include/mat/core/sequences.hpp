@@ -30,8 +30,7 @@ class Sequences {
   [[nodiscard]] static Sequences with_capacity(const std::vector<Index>& lengths, Index capacity) {
     Sequences result(lengths);
     for (std::size_t b = 0; b < lengths.size(); ++b) {
-      check_value(lengths[b] <= capacity, "Sequences::with_capacity: a length", lengths[b], "at most ",
-                  capacity);
+      check_value(lengths[b] <= capacity, "Sequences::with_capacity: a length", lengths[b], "at most ", capacity);
       result.begins_[b] = static_cast<Index>(b) * capacity;
     }
     result.rows_ = static_cast<Index>(lengths.size()) * capacity;

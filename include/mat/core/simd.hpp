@@ -149,8 +149,8 @@ EIGEN_ALWAYS_INLINE void transpose(const T* from, Index from_row, T* to, Index t
 
 /// y[i] = fn(x[i]...) for i < n; fn takes and returns packs. y may be one of the x.
 ///
-/// The last elements, fewer than a pack, pass through a copy that is filled up with zeros: one loop body serves both, which
-/// halves what the compiler has to translate.
+/// The last elements, fewer than a pack, pass through a copy that is filled up with zeros: one loop body serves both,
+/// which halves what the compiler has to translate.
 template <class T, class Function, class... X>
 EIGEN_ALWAYS_INLINE void map(Index n, T* y, const Function& fn, const X*... x) {
   constexpr Index size = Pack<T>::kSize;

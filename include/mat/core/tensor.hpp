@@ -3,12 +3,36 @@
 #include <mat/core/tensor_view.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <new>
 #include <utility>
 
 namespace mat {
 inline namespace MAT_ABI {
+
+namespace detail {
+
+/// The number of elements of a tensor of this shape; small enough that its bytes can be counted too.
+[[nodiscard]] EIGEN_DONT_INLINE inline Index element_count(const Index* shape, std::size_t rank) {
+  constexpr Index kMost = std::numeric_limits<Index>::max() / 64;
+  Index n = 1;
+  bool zero = false;
+  for (std::size_t i = 0; i < rank; ++i) {
+    check_value(shape[i] >= 0, "Tensor::resize: a size", shape[i], "at least 0");
+    zero = zero || shape[i] == 0;
+  }
+  if (zero) return 0;
+  for (std::size_t i = 0; i < rank; ++i) {
+    if (shape[i] > kMost / n) {
+      throw_value_error("Tensor::resize: shape", shape_to_string(shape, rank), "fewer elements than memory can hold");
+    }
+    n *= shape[i];
+  }
+  return n;
+}
+
+}  // namespace detail
 
 /// Owning, contiguous, row-major numbers of a fixed rank, aligned to 64 bytes.
 ///
@@ -64,12 +88,8 @@ class Tensor {
   }
 
   /// Sets the shape. The elements are unspecified afterwards, unless the shape stays as it was.
-  void resize(const Shape<Rank>& shape) {
-    Index n = 1;
-    for (const Index size : shape) {
-      check_value(size >= 0, "Tensor::resize: a size", size, "at least 0");
-      n *= size;
-    }
+  EIGEN_DONT_INLINE void resize(const Shape<Rank>& shape) {
+    const Index n = detail::element_count(shape.data(), Rank);
     if (n > capacity_) {
       memory_.reset(
           static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), std::align_val_t(kAlignment))));
@@ -77,7 +97,7 @@ class Tensor {
     }
     shape_ = shape;
   }
-  void assign(TensorView<const T, Rank> view) {
+  EIGEN_DONT_INLINE void assign(TensorView<const T, Rank> view) {
     resize(view.shape());
     for (Index i = 0; i < view.rows(); ++i) std::copy_n(view.row(i), view.cols(), data() + i * view.cols());
   }

@@ -46,6 +46,7 @@ class FeedForward {
 
   /// What one forward leaves for its backward; `x` itself stays with the caller and must live until then.
   struct Cache {
+    Dropout dropout;  // that of the forward
     typename Linear<T>::Cache linear1, linear2, linear3;
     Matrix<T> activated;  // activation(linear1 x): [tokens, hidden]
     Matrix<T> inner;      // what linear2 reads, if gated or with dropout: [tokens, hidden]
@@ -66,6 +67,7 @@ class FeedForward {
   ConstMatrixView<T> forward(ConstMatrixView<T> x, const Dropout& dropout, Cache& cache) const {
     check_shape("FeedForward::forward: x", x, {kAny, config_.features});
     check_dropout("FeedForward::forward", dropout);
+    cache.dropout = dropout;
     const ConstMatrixView<T> hidden = parameters_.linear1.forward(x, cache.linear1);
     cache.activated.resize(hidden.shape());
     activation_forward<T>(config_.activation, hidden, cache.activated);
@@ -82,12 +84,11 @@ class FeedForward {
     return parameters_.linear2.forward(inner, cache.linear2);
   }
 
-  /// `dropout` as it was in the forward.
-  ConstMatrixView<T> backward(ConstMatrixView<T> dy, const Dropout& dropout, Cache& cache, Parameters& grads) const {
+  ConstMatrixView<T> backward(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
     check_shape("FeedForward::backward: dy", dy, {cache.linear1.x.rows(), config_.features});
     parameters_.linear2.backward(dy, cache.linear2, grads.linear2.parameters());
     Matrix<T>& dhidden = cache.linear2.dx;
-    if (dropout.rate > 0) dropout_backward<T>(dropout, dhidden, dhidden);
+    if (cache.dropout.rate > 0) dropout_backward<T>(cache.dropout, dhidden, dhidden);
     if (config_.gated) {
       cache.dgate.resize(dhidden.shape());
       gate_backward<T>(cache.activated, cache.linear3.y, dhidden, dhidden, cache.dgate);

@@ -183,28 +183,54 @@ struct Identity {
   }
 };
 
-/// Calls fn with the functions of this kind.
-template <class Function>
-void with_activation(Activation kind, const Function& fn) {
+// Rows are reached through pointers: the loop over rows is translated once, not once for each activation.
+template <class T>
+using ActivationRow = void (*)(Index n, const T* x, T* y);
+template <class T>
+using ActivationGradientRow = void (*)(Index n, const T* x, const T* y, const T* dy, T* dx);
+
+template <class Function, class T>
+void activation_row(Index n, const T* x, T* y) {
+  simd::map(
+      n, y, [](Pack<T> a) { return Function::forward(a); }, x);
+}
+template <class Function, class T>
+void activation_gradient_row(Index n, const T* x, const T* y, const T* dy, T* dx) {
+  simd::map(
+      n, dx, [](Pack<T> a, Pack<T> b, Pack<T> db) { return Function::backward(a, b, db); }, x, y, dy);
+}
+
+/// The row function of this kind: `Pick<F>::value` for its struct F.
+template <template <class, class> class Pick, class T>
+[[nodiscard]] auto pick_activation(Activation kind) {
   switch (kind) {
     case Activation::relu:
-      return fn(Relu());
+      return Pick<Relu, T>::value;
     case Activation::gelu:
-      return fn(Gelu());
+      return Pick<Gelu, T>::value;
     case Activation::gelu_tanh:
-      return fn(GeluTanh());
+      return Pick<GeluTanh, T>::value;
     case Activation::silu:
-      return fn(Silu());
+      return Pick<Silu, T>::value;
     case Activation::tanh:
-      return fn(Tanh());
+      return Pick<Tanh, T>::value;
     case Activation::sigmoid:
-      return fn(Sigmoid());
+      return Pick<Sigmoid, T>::value;
     case Activation::elu:
-      return fn(Elu());
+      return Pick<Elu, T>::value;
     case Activation::identity:
-      return fn(Identity());
+      break;
   }
+  return Pick<Identity, T>::value;
 }
+template <class Function, class T>
+struct ForwardRow {
+  static constexpr ActivationRow<T> value = &activation_row<Function, T>;
+};
+template <class Function, class T>
+struct BackwardRow {
+  static constexpr ActivationGradientRow<T> value = &activation_gradient_row<Function, T>;
+};
 
 /// About how many multiplications an exponential costs.
 inline constexpr Index kExpWork = 16;
@@ -219,12 +245,8 @@ inline constexpr Index kExpWork = 16;
 template <class T>
 void activation_forward(Activation kind, ConstMatrixView<T> x, MatrixView<T> y) {
   check_shape("activation_forward: y", y, x.shape());
-  detail::with_activation(kind, [&](auto activation) {
-    detail::for_each_row(x.rows(), x.cols() * detail::kExpWork, [&](Index i) {
-      simd::map(
-          x.cols(), y.row(i), [](simd::Pack<T> a) { return decltype(activation)::forward(a); }, x.row(i));
-    });
-  });
+  const auto row = detail::pick_activation<detail::ForwardRow, T>(kind);
+  detail::for_each_row(x.rows(), x.cols() * detail::kExpWork, [&](Index i) { row(x.cols(), x.row(i), y.row(i)); });
 }
 
 /// dx = dy activation'(x), where y is what activation_forward made of x; dx may be dy.
@@ -238,14 +260,9 @@ void activation_backward(Activation kind, ConstMatrixView<T> x, ConstMatrixView<
   check_shape("activation_backward: y", y, x.shape());
   check_shape("activation_backward: dy", dy, x.shape());
   check_shape("activation_backward: dx", dx, x.shape());
-  detail::with_activation(kind, [&](auto activation) {
-    detail::for_each_row(x.rows(), x.cols() * detail::kExpWork, [&](Index i) {
-      simd::map(
-          x.cols(), dx.row(i),
-          [](simd::Pack<T> a, simd::Pack<T> b, simd::Pack<T> db) { return decltype(activation)::backward(a, b, db); },
-          x.row(i), y.row(i), dy.row(i));
-    });
-  });
+  const auto row = detail::pick_activation<detail::BackwardRow, T>(kind);
+  detail::for_each_row(x.rows(), x.cols() * detail::kExpWork,
+                       [&](Index i) { row(x.cols(), x.row(i), y.row(i), dy.row(i), dx.row(i)); });
 }
 
 /// y = a b, element by element: with a = activation(gate), a gated linear unit.

@@ -47,8 +47,8 @@ struct AttentionGradients {
 /// What one attention_forward leaves for its backward, and memory to work in.
 template <class T>
 struct AttentionCache {
-  Matrix<T> y;          // [query tokens, heads * value_dim]
-  Matrix<T> highest;    // [heads, query tokens]: max_j s_ij
+  Matrix<T> y;        // [query tokens, heads * value_dim]
+  Matrix<T> highest;  // [heads, query tokens]: max_j s_ij
   // [heads, query tokens]: log sum_j exp(s_ij - highest_i); -infinity where nothing may be attended to. Apart from the
   // highest, because scores of some hundreds would round it away.
   Matrix<T> log_sum;
@@ -198,11 +198,9 @@ struct AttentionProblem {
   /// Multiplies weights by the dropout's 0 or 1 / (1 - rate), the same in forward and backward.
   void drop(Index b, Index h, Index i, KeyRange range, T* weights) const {
     if (dropout.rate == 0) return;
-    const auto row = static_cast<std::uint64_t>((queries.begin(b) + i) * heads + h);
-    for (Index j = range.begin; j < range.end; ++j) {
-      const auto index = row * static_cast<std::uint64_t>(k.rows()) + static_cast<std::uint64_t>(j);
-      weights[j - range.begin] *= static_cast<T>(dropout_scale(dropout, index));
-    }
+    const Index row = (queries.begin(b) + i) * heads + h;
+    const auto index = static_cast<std::uint64_t>(row * k.rows() + range.begin);
+    dropout_row<T>(dropout, index, range.end - range.begin, weights, weights);
   }
 
   [[nodiscard]] bool has_gaps(const Sequences& sequences) const {
