@@ -2,9 +2,8 @@
 
 #include <mat/blocks/encoder_layer.hpp>
 
-#include <memory>
+#include <deque>
 #include <optional>
-#include <vector>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -27,7 +26,7 @@ class TransformerEncoder {
   };
 
   struct Parameters {
-    std::vector<EncoderLayer<T>> layers;
+    std::deque<EncoderLayer<T>> layers;  // which, unlike a vector, moves no layer as it grows
     std::optional<LayerNorm<T>> norm;
 
     template <class Visitor, class... P>
@@ -38,7 +37,7 @@ class TransformerEncoder {
   };
 
   struct Cache {
-    std::vector<std::unique_ptr<typename EncoderLayer<T>::Cache>> layers;  // one for each layer; two for inference
+    std::deque<typename EncoderLayer<T>::Cache> layers;  // one for each layer; two for inference
     typename LayerNorm<T>::Cache norm;
   };
 
@@ -76,7 +75,7 @@ class TransformerEncoder {
       dy = parameters_.norm->backward(dy, cache.norm, grads.norm->parameters());
     }
     for (std::size_t i = parameters_.layers.size(); i-- > 0;) {
-      dy = parameters_.layers[i].backward(dy, *cache.layers[i], grads.layers[i].parameters());
+      dy = parameters_.layers[i].backward(dy, cache.layers[i], grads.layers[i].parameters());
     }
     return dy;
   }
@@ -85,10 +84,10 @@ class TransformerEncoder {
   /// A layer writes to the caches in turn: the one it reads from belongs to the layer before.
   [[nodiscard]] ConstMatrixView<T> run(ConstMatrixView<T> x, const Sequences& sequences, const AttentionCall<T>& call,
                                        Cache& cache, std::size_t caches) const {
-    while (cache.layers.size() < caches) cache.layers.push_back(std::make_unique<typename EncoderLayer<T>::Cache>());
+    if (cache.layers.size() < caches) cache.layers.resize(caches);
     for (std::size_t i = 0; i < parameters_.layers.size(); ++i) {
       const AttentionCall<T> layer_call{call.mask, call.dropout.split(i)};
-      x = parameters_.layers[i].forward(x, sequences, layer_call, *cache.layers[i % caches]);
+      x = parameters_.layers[i].forward(x, sequences, layer_call, cache.layers[i % caches]);
     }
     return config_.final_norm ? parameters_.norm->forward(x, cache.norm) : x;
   }

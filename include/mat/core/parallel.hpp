@@ -26,7 +26,7 @@ inline void set_threads([[maybe_unused]] int count) {
 }
 
 /// Work below this many multiplications stays on the calling thread: waking others would cost more.
-inline constexpr Index kParallelGrain = 1 << 18;
+inline constexpr Index kParallelGrain = 1 << 21;
 
 /// Calls fn(item, thread) for item = 0 ... n - 1, in any order, possibly on several threads; thread < max_threads().
 ///
