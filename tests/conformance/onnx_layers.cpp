@@ -160,6 +160,7 @@ OnnxAdapters<T> onnx_layers() {
           {"Tanh", run_activation<T, Activation::tanh>},
           {"Gelu", run_gelu<T>},
           {"Elu", run_elu<T>},
+          {"Softplus", run_activation<T, Activation::softplus>},
           {"Swish", run_swish<T>},
           {"SwiGLU", run_swiglu<T>},
           {"Mul", run_multiply<T>},

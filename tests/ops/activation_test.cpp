@@ -13,9 +13,9 @@ using namespace mat::test;
 
 namespace {
 
-const std::vector<Activation> kAll = {Activation::relu, Activation::gelu,    Activation::gelu_tanh,
-                                      Activation::silu, Activation::tanh,    Activation::sigmoid,
-                                      Activation::elu,  Activation::identity};
+const std::vector<Activation> kAll = {Activation::relu, Activation::gelu,     Activation::gelu_tanh,
+                                      Activation::silu, Activation::tanh,     Activation::sigmoid,
+                                      Activation::elu,  Activation::softplus, Activation::identity};
 
 /// The definitions, as the documentation of PyTorch writes them.
 double value(Activation kind, double x) {
@@ -34,6 +34,8 @@ double value(Activation kind, double x) {
       return std::tanh(x);
     case Activation::sigmoid:
       return 1 / (1 + std::exp(-x));
+    case Activation::softplus:
+      return x > 20 ? x : std::log1p(std::exp(x));
     case Activation::elu:
       return x > 0 ? x : std::expm1(x);
     case Activation::identity:
@@ -224,8 +226,8 @@ TEST_CASE("activations have names that read back", "[ops]") {
   CHECK(name_of(Activation::gelu_tanh) == "gelu_tanh");
   CHECK_THROWS_WITH(
       activation_from_name("swish"),
-      "activation_from_name: name is \"swish\", expected relu, gelu, gelu_tanh, silu, tanh, sigmoid, elu or "
-      "identity");
+      "activation_from_name: name is \"swish\", expected relu, gelu, gelu_tanh, silu, tanh, sigmoid, elu, "
+      "softplus or identity");
   CHECK_THROWS_AS(activation_from_name(""), ValueError);
 }
 

@@ -19,7 +19,8 @@ enum class Activation {
   silu,       ///< x sigmoid(x), also called swish
   tanh,
   sigmoid,
-  elu,  ///< x > 0 ? x : e^x - 1
+  elu,       ///< x > 0 ? x : e^x - 1
+  softplus,  ///< log(1 + e^x), and x itself above 20
   identity,
 };
 
@@ -40,6 +41,8 @@ enum class Activation {
       return "sigmoid";
     case Activation::elu:
       return "elu";
+    case Activation::softplus:
+      return "softplus";
     case Activation::identity:
       break;
   }
@@ -48,12 +51,13 @@ enum class Activation {
 
 /// The activation of this name. Errors: ValueError for any other name.
 [[nodiscard]] inline Activation activation_from_name(std::string_view name) {
-  for (const Activation kind : {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
-                                Activation::tanh, Activation::sigmoid, Activation::elu, Activation::identity}) {
+  for (const Activation kind :
+       {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu, Activation::tanh,
+        Activation::sigmoid, Activation::elu, Activation::softplus, Activation::identity}) {
     if (name == name_of(kind)) return kind;
   }
   detail::throw_value_error("activation_from_name: name", "\"" + std::string(name) + "\"",
-                            "relu, gelu, gelu_tanh, silu, tanh, sigmoid, elu or identity");
+                            "relu, gelu, gelu_tanh, silu, tanh, sigmoid, elu, softplus or identity");
 }
 
 namespace detail {
@@ -172,6 +176,17 @@ struct Elu {
   }
 };
 
+struct Softplus {
+  template <class T>
+  static EIGEN_ALWAYS_INLINE Pack<T> forward(Pack<T> x) {
+    return simd::each(x, [](T lane) { return lane > T(20) ? lane : std::log1p(std::exp(lane)); });
+  }
+  template <class T>
+  static EIGEN_ALWAYS_INLINE Pack<T> backward(Pack<T> x, Pack<T>, Pack<T> dy) {
+    return simd::select_less(simd::broadcast(T(20)), x, dy, dy * Logistic<T>(x).value);
+  }
+};
+
 struct Identity {
   template <class T>
   static EIGEN_ALWAYS_INLINE Pack<T> forward(Pack<T> x) {
@@ -218,6 +233,8 @@ template <template <class, class> class Pick, class T>
       return Pick<Sigmoid, T>::value;
     case Activation::elu:
       return Pick<Elu, T>::value;
+    case Activation::softplus:
+      return Pick<Softplus, T>::value;
     case Activation::identity:
       break;
   }
