@@ -80,6 +80,7 @@ class MultiHeadAttention {
     Sequences query_sequences, key_sequences;
     AttentionOptions<T> options;
     Matrix<T> q, k, v;  // projected: [query tokens, embed_dim], [key tokens (+ added), kv_heads head_dim] twice
+    std::vector<Index> all_key_lengths;
     Sequences all_key_sequences;  // with the added keys, if there are any
     Vector<T> alibi_slopes;       // [num_heads]
     typename RotaryPosition<T>::Cache rotary_queries, rotary_keys;
@@ -346,9 +347,9 @@ class MultiHeadAttention {
 
   void make_room_for_added_keys(Cache& cache) const {
     const Sequences& from = cache.key_sequences;
-    std::vector<Index> lengths;
-    for (Index b = 0; b < from.count(); ++b) lengths.push_back(from.length(b) + added_keys());
-    cache.all_key_sequences.assign(lengths);
+    cache.all_key_lengths.clear();
+    for (Index b = 0; b < from.count(); ++b) cache.all_key_lengths.push_back(from.length(b) + added_keys());
+    cache.all_key_sequences.assign(cache.all_key_lengths);
   }
   /// The added keys stand in front of every sequence.
   void set_added_keys(Cache& cache) const {

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <mat/version.hpp>
+
+#include <cstddef>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+// The names of the main classes, for headers that only mention them.
+
+// core
+template <class T, std::size_t Rank>
+class Tensor;
+template <class T, std::size_t Rank>
+class TensorView;
+class Sequences;
+class Random;
+
+// ops
+template <class T>
+class AttentionMask;
+
+// layers
+template <class T>
+class Linear;
+template <class T>
+class LayerNorm;
+template <class T>
+class RMSNorm;
+template <class T>
+class Embedding;
+template <class T>
+class SinusoidalPosition;
+template <class T>
+class LearnedPosition;
+template <class T>
+class RotaryPosition;
+template <class T>
+class FeedForward;
+template <class T>
+class MultiHeadAttention;
+
+// blocks
+template <class T>
+class EncoderLayer;
+template <class T>
+class TransformerEncoder;
+
+// memory
+template <class T>
+class MemoryLayer;
+template <class T>
+class SelfAttention;
+
+// models
+template <class T>
+class MAT;
+template <class T>
+class TextClassifier;
+
+// training
+template <class T>
+class CrossEntropy;
+template <class P>
+class Sgd;
+template <class P>
+class Adam;
+template <class P>
+class AdamW;
+
+// io
+class Safetensors;
+class SafetensorsWriter;
+class Json;
+class Vocabulary;
+
+}  // namespace MAT_ABI
+}  // namespace mat

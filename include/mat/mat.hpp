@@ -1,0 +1,81 @@
+#pragma once
+
+/// Memory-Augmented Transformers on the CPU: every layer with its forward and its hand-written backward pass.
+///
+///     text -> tokens + Sequences -> Embedding -> TransformerEncoder -> MemoryLayer -> SelfAttention -> head -> loss
+///                                      ^             |    ^                                             |
+///                                      |             v    | read                                        v
+///                                  gradients      write -> Memory state -> next segment              backward
+///
+/// Activations are row-major [tokens, features]; `Sequences` says which rows belong to which sequence of a batch, so
+/// there is no padding. A model is a plain value of tensors, and its gradient has the same type. Layers are const: what
+/// a forward leaves for its backward lies in a cache that the caller owns.
+///
+/// The folders, each of which includes only those before it: core, ops, layers, blocks, memory, models, training, io.
+/// This header includes all but io, which not every program needs: <mat/io/checkpoint.hpp> and the others are extra.
+namespace mat {}
+
+#include <mat/blocks/encoder_layer.hpp>
+#include <mat/blocks/transformer_encoder.hpp>
+#include <mat/core/error.hpp>
+#include <mat/core/parallel.hpp>
+#include <mat/core/random.hpp>
+#include <mat/core/sequences.hpp>
+#include <mat/core/simd.hpp>
+#include <mat/core/tensor.hpp>
+#include <mat/core/tensor_view.hpp>
+#include <mat/core/types.hpp>
+#include <mat/layers/alibi.hpp>
+#include <mat/layers/embedding.hpp>
+#include <mat/layers/feed_forward.hpp>
+#include <mat/layers/initialize.hpp>
+#include <mat/layers/layer_norm.hpp>
+#include <mat/layers/learned_position.hpp>
+#include <mat/layers/linear.hpp>
+#include <mat/layers/multi_head_attention.hpp>
+#include <mat/layers/parameters.hpp>
+#include <mat/layers/rms_norm.hpp>
+#include <mat/layers/rotary_position.hpp>
+#include <mat/layers/sinusoidal_position.hpp>
+#include <mat/memory/memory_layer.hpp>
+#include <mat/memory/self_attention.hpp>
+#include <mat/models/mat.hpp>
+#include <mat/models/text_classifier.hpp>
+#include <mat/models/token_batch.hpp>
+#include <mat/models/token_embedding.hpp>
+#include <mat/ops/activation.hpp>
+#include <mat/ops/attention.hpp>
+#include <mat/ops/attention_backward.hpp>
+#include <mat/ops/attention_forward.hpp>
+#include <mat/ops/attention_mask.hpp>
+#include <mat/ops/attention_problem.hpp>
+#include <mat/ops/attention_weights.hpp>
+#include <mat/ops/dropout.hpp>
+#include <mat/ops/gather.hpp>
+#include <mat/ops/hyperbolic_tangent.hpp>
+#include <mat/ops/matmul.hpp>
+#include <mat/ops/matmul_kernel.hpp>
+#include <mat/ops/normal_distribution.hpp>
+#include <mat/ops/normalize.hpp>
+#include <mat/ops/positions.hpp>
+#include <mat/ops/residual.hpp>
+#include <mat/ops/rotary.hpp>
+#include <mat/ops/rows.hpp>
+#include <mat/ops/softmax.hpp>
+#include <mat/training/adam.hpp>
+#include <mat/training/adamw.hpp>
+#include <mat/training/batching.hpp>
+#include <mat/training/classifier_trainer.hpp>
+#include <mat/training/clip.hpp>
+#include <mat/training/cross_entropy.hpp>
+#include <mat/training/log_file.hpp>
+#include <mat/training/loss_sum.hpp>
+#include <mat/training/metrics.hpp>
+#include <mat/training/moving_average.hpp>
+#include <mat/training/parameter_groups.hpp>
+#include <mat/training/progress.hpp>
+#include <mat/training/schedule.hpp>
+#include <mat/training/sgd.hpp>
+#include <mat/training/targets.hpp>
+#include <mat/training/trainer.hpp>
+#include <mat/training/update.hpp>

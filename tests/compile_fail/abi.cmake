@@ -1,0 +1,36 @@
+# Two files that share a Tensor link when they are compiled with the same -march, and do not when they differ: Eigen's
+# alignment depends on it, so such a program would corrupt its memory.
+cmake_minimum_required(VERSION 3.25)
+cmake_host_system_information(RESULT platform QUERY OS_PLATFORM)
+if(NOT platform MATCHES "x86_64|AMD64")
+  message(NOTICE "skipped: the instruction sets of this test are those of x86-64")
+  return()
+endif()
+set(command ${CXX} -std=c++17 -I${SOURCE_DIR}/include)
+foreach(directory ${EIGEN})
+  list(APPEND command -isystem ${directory})
+endforeach()
+file(MAKE_DIRECTORY ${BINARY_DIR})
+
+function(compile name flag object)
+  execute_process(COMMAND ${command} ${flag} -c ${CMAKE_CURRENT_LIST_DIR}/${name}.cpp -o ${BINARY_DIR}/${object}
+                  COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+compile(abi_callee -msse2 callee_sse2.o)
+compile(abi_callee -mavx2 callee_avx2.o)
+compile(abi_caller -mavx2 caller_avx2.o)
+
+function(link callee)
+  execute_process(COMMAND ${CXX} ${BINARY_DIR}/caller_avx2.o ${BINARY_DIR}/${callee} -o ${BINARY_DIR}/program
+                  RESULT_VARIABLE result ERROR_VARIABLE errors)
+  set(result ${result} PARENT_SCOPE)
+  set(errors "${errors}" PARENT_SCOPE)
+endfunction()
+link(callee_avx2.o)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "two files compiled with -mavx2 do not link:\n${errors}")
+endif()
+link(callee_sse2.o)
+if(result EQUAL 0 OR NOT errors MATCHES "undefined reference|[Uu]ndefined symbol")
+  message(FATAL_ERROR "a file compiled with -mavx2 links with one compiled with -msse2:\n${errors}")
+endif()

@@ -1,0 +1,10 @@
+# Runs PROGRAM and compares what it prints on stdout with the file EXPECTED, exactly.
+cmake_minimum_required(VERSION 3.25)
+execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE actual ERROR_VARIABLE errors RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} ended with ${result}:\n${actual}${errors}")
+endif()
+file(READ ${EXPECTED} expected)
+if(NOT actual STREQUAL expected)
+  message(FATAL_ERROR "${PROGRAM} printed\n${actual}\nexpected by ${EXPECTED}\n${expected}")
+endif()
