@@ -54,7 +54,7 @@ TEST_CASE("a tensor refuses a negative size and a list of the wrong length", "[c
   CHECK_THROWS_WITH(
       (Tensor<float, 2>({huge, huge})),
       "Tensor::resize: shape is [1099511627776, 1099511627776], expected fewer elements than memory can hold");
-  CHECK((Tensor<float, 3>({huge, huge, 0})).empty());
+  CHECK((Tensor<float, 3>({0, huge, huge})).empty());
   CHECK_THROWS_WITH((Tensor<float, 2>({2, 2}, {1, 2, 3})),
                     "Tensor: a list of 3 values is not a tensor of shape [2, 2], expected 4 values");
 }

@@ -2,10 +2,10 @@
 
 namespace mat::test {
 
-/// How many times the program has asked for heap memory so far, by operator new or by malloc.
+/// How many times the program has asked for heap memory so far, by operator new or by malloc itself.
 [[nodiscard]] long allocations();
 
-/// True if calls of malloc itself are counted; under a sanitizer only operator new is.
-[[nodiscard]] bool malloc_is_counted();
+/// False under a sanitizer, which needs malloc for itself.
+[[nodiscard]] bool allocations_are_counted();
 
 }  // namespace mat::test

@@ -17,14 +17,9 @@ namespace detail {
 [[nodiscard]] EIGEN_DONT_INLINE inline Index element_count(const Index* shape, std::size_t rank) {
   constexpr Index kMost = std::numeric_limits<Index>::max() / 64;
   Index n = 1;
-  bool zero = false;
+  for (std::size_t i = 0; i < rank; ++i) check_value(shape[i] >= 0, "Tensor::resize: a size", shape[i], "at least 0");
   for (std::size_t i = 0; i < rank; ++i) {
-    check_value(shape[i] >= 0, "Tensor::resize: a size", shape[i], "at least 0");
-    zero = zero || shape[i] == 0;
-  }
-  if (zero) return 0;
-  for (std::size_t i = 0; i < rank; ++i) {
-    if (shape[i] > kMost / n) {
+    if (shape[i] > 0 && n > kMost / shape[i]) {
       throw_value_error("Tensor::resize: shape", shape_to_string(shape, rank), "fewer elements than memory can hold");
     }
     n *= shape[i];
