@@ -1,0 +1,317 @@
+// Text classification on the command line:
+//   mat-classify demo                                                    needs no data
+//   mat-classify train --train train.tsv --valid valid.tsv --out model.safetensors
+//   mat-classify test model.safetensors test.tsv
+//   echo "How far is it ?" | mat-classify predict model.safetensors
+#include "support/classification_report.hpp"
+#include "support/instruction_corpus.hpp"
+#include "support/progress_bar.hpp"
+
+#include <mat/io/classifier_file.hpp>
+#include <mat/training/log_file.hpp>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+
+namespace {
+
+using Examples = std::vector<mat::LabelledText>;
+
+/// The command line asks for what cannot be: exit status 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct Options {
+  mat::ClassifierSettings settings;
+  std::string kind = "mat";
+  std::string train, validation, out, log;  // train
+  std::string model, texts;                 // test and predict
+  std::string folder;                       // demo
+  mat::Index most = 1;                      // labels a line of predict
+  int threads = 0;
+  bool json = false;
+};
+
+/// A value of the command line that is a whole number of at least `least`.
+CLI::Validator whole(mat::Index least) {
+  const std::string expected = "a whole number of at least " + std::to_string(least);
+  const auto check = [=](const std::string& text) -> std::string {
+    mat::Index value = 0;
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool read = end.ec == std::errc() && end.ptr == text.data() + text.size();
+    return read && value >= least ? "" : "the value is " + text + ", expected " + expected;
+  };
+  return CLI::Validator(check, "", "whole");
+}
+
+/// A value of the command line that is a number in [least, end).
+CLI::Validator number(double least, double end) {
+  const auto check = [=](const std::string& text) -> std::string {
+    char* after = nullptr;
+    const double value = std::strtod(text.c_str(), &after);
+    if (!text.empty() && *after == '\0' && value >= least && value < end) return "";
+    std::ostringstream message;
+    message << "the value is " << text << ", expected a number in [" << least << ", " << end << ")";
+    return message.str();
+  };
+  return CLI::Validator(check, "", "number");
+}
+
+void add_model_options(CLI::App& app, Options& o) {
+  auto& model = o.settings.model;
+  auto& vocabulary = o.settings.vocabulary;
+  const auto add = [&](const std::string& name, auto& value, const std::string& what, const CLI::Validator& check) {
+    app.add_option(name, value, what)->check(check)->group("Model");
+  };
+  add("--model", o.kind, "mat: with memory and attention pooling; vanilla: the same encoder, mean pooling",
+      CLI::IsMember({"mat", "vanilla"}));
+  add("--dim", model.dim, "Features of a token", whole(1));
+  add("--heads", model.heads, "Attention heads; --dim is a multiple", whole(1));
+  add("--layers", model.layers, "Encoder layers", whole(0));
+  add("--hidden", model.hidden, "Hidden features of feed-forward, memory and attention", whole(1));
+  add("--min-count", vocabulary.min_count, "Rarer words are unknown", whole(1));
+  add("--buckets", vocabulary.buckets, "Rows for parts and pairs of words; 0: words only", whole(0));
+}
+
+void add_training_options(CLI::App& app, Options& o) {
+  auto& training = o.settings.training;
+  auto& dropout = training.dropout;
+  const auto add = [&](const std::string& name, auto& value, const std::string& what, const CLI::Validator& check) {
+    app.add_option(name, value, what)->check(check)->group("Training");
+  };
+  add("--epochs", training.epochs, "Passes over the examples", whole(1));
+  add("--batch-tokens", training.token_budget, "Most tokens of a batch", whole(1));
+  add("--batch-examples", training.max_examples, "Most examples of a batch", whole(1));
+  add("--lr", training.learning_rate, "Highest learning rate", number(0, 1000));
+  add("--embedding-rate", training.embedding_rate, "Times --lr is that of the embedding", number(0, 1000));
+  add("--warmup", training.warmup, "Part of the steps in which the rate rises", number(0, 1));
+  add("--weight-decay", training.weight_decay, "Of AdamW", number(0, 1000));
+  add("--average-decay", training.average_decay, "Of a moving average of the model; 0: none", number(0, 1));
+  add("--patience", training.patience, "Epochs without a better validation until it stops; 0: never", whole(0));
+  add("--label-smoothing", training.label_smoothing, "Of the loss", number(0, 1));
+  add("--dropout", dropout.encoder, "In the encoder", number(0, 1));
+  add("--embedding-dropout", dropout.embedding, "Of the embedded tokens", number(0, 1));
+  add("--pooled-dropout", dropout.pooled, "Before the linear classifier", number(0, 1));
+  add("--word-dropout", dropout.words, "Words that become unknown", number(0, 1));
+  add("--feature-dropout", dropout.features, "Parts and pairs of words that are left out", number(0, 1));
+  add("--seed", training.seed, "The same seed gives the same model", whole(0));
+}
+
+void add_commands(CLI::App& app, Options& o) {
+  const auto add_threads = [&](CLI::App* command) {
+    command->add_option("--threads", o.threads, "0: all; no result depends on it")->check(whole(0));
+  };
+  app.option_defaults()->always_capture_default();
+  CLI::App* train = app.add_subcommand("train", "Learn from a file of label<TAB>text or __label__LABEL text");
+  train->add_option("--train", o.train, "Examples to learn from")->required()->type_name("FILE");
+  train->add_option("--valid", o.validation, "Examples to choose the best epoch by")->type_name("FILE");
+  train->add_option("--out", o.out, "The model")->required()->type_name("FILE");
+  train->add_option("--log", o.log, "Append a line of JSON for each step and epoch")->type_name("FILE");
+  add_threads(train);
+  add_model_options(*train, o);
+  add_training_options(*train, o);
+
+  CLI::App* test = app.add_subcommand("test", "Measure a model on a file of examples");
+  test->add_option("model", o.model, "The model")->required()->type_name("MODEL");
+  test->add_option("examples", o.texts, "The examples")->required()->type_name("FILE");
+  test->add_flag("--json", o.json, "Print one JSON object");
+  add_threads(test);
+
+  CLI::App* predict = app.add_subcommand("predict", "Print label<TAB>probability for each line of standard input");
+  predict->add_option("model", o.model, "The model")->required()->type_name("MODEL");
+  predict->add_option("-k,--k", o.most, "So many of the most probable labels, side by side")->check(whole(1));
+  add_threads(predict);
+
+  CLI::App* demo = app.add_subcommand("demo", "Train both models on sentences that the program makes up");
+  demo->add_option("--write", o.folder, "Only write the sentences to files of this folder")->type_name("FOLDER");
+  add_threads(demo);
+}
+
+/// Shows a training on stderr and in the log.
+class Observer {
+ public:
+  explicit Observer(const std::string& log) {
+    if (!log.empty()) log_.emplace(log);
+  }
+  void operator()(const mat::Progress& progress) {
+    bar_(progress);
+    if (log_) log_->write(progress);
+  }
+
+ private:
+  example::ProgressBar bar_;
+  std::optional<mat::LogFile> log_;
+};
+
+mat::ConfusionMatrix evaluate(const mat::TrainedClassifier& classifier, const Examples& examples) {
+  return mat::evaluate_classifier(classifier.model,
+                                  mat::encode_examples(examples, classifier.vocabulary, classifier.labels));
+}
+
+/// What would only fail after the training, checked before it.
+void check_output(const Options& o) {
+  namespace fs = std::filesystem;
+  for (const std::string& input : {o.train, o.validation}) {
+    std::error_code none;
+    if (!input.empty() && fs::equivalent(input, o.out, none)) throw UsageError("--out would replace " + input);
+  }
+  if (fs::is_directory(o.out)) throw UsageError("--out is a folder: " + o.out);
+  const mat::DurableFile can_be_created(o.out);
+}
+
+void run_train(Options o) {
+  o.settings.model.kind = mat::classifier_kind_from_name(o.kind);
+  if (o.settings.model.dim % o.settings.model.heads != 0) {
+    throw UsageError("--dim " + std::to_string(o.settings.model.dim) + " is no multiple of --heads " +
+                     std::to_string(o.settings.model.heads));
+  }
+  const Examples train = mat::read_labelled_text(o.train);
+  const auto labels = mat::label_names(train);
+  if (labels.size() < 2) throw mat::FileError(o.train + " has only the label '" + labels[0] + "', expected at least 2");
+  const Examples validation = o.validation.empty() ? Examples() : mat::read_labelled_text(o.validation, labels);
+  check_output(o);
+  Observer observer(o.log);
+  const mat::TrainedClassifier classifier = mat::train_classifier(train, validation, o.settings, observer);
+  mat::save_classifier(o.out, classifier);
+  std::printf("%s: %zu examples, %zu labels, %td words\n", o.train.c_str(), train.size(), labels.size(),
+              classifier.vocabulary.size());
+  std::printf("%s: %s, %td parameters\n", o.out.c_str(), o.kind.c_str(),
+              mat::parameter_count(classifier.model.parameters()));
+  if (!validation.empty())
+    std::printf("validation %s\n", example::accuracy_text(evaluate(classifier, validation)).c_str());
+}
+
+void run_test(const Options& o) {
+  const mat::TrainedClassifier classifier = mat::load_classifier(o.model);
+  const mat::ConfusionMatrix confusion = evaluate(classifier, mat::read_labelled_text(o.texts, classifier.labels));
+  if (o.json)
+    std::printf("%s\n", example::report_json(confusion, classifier.labels).dump().c_str());
+  else
+    example::print_report(confusion, classifier.labels);
+}
+
+/// The next line of standard input without its end, or false at the end.
+bool read_line(std::string& line, mat::Index number) {
+  const auto fail = [&](const std::string& what) {
+    throw mat::FileError("standard input: line " + std::to_string(number) + " " + what);
+  };
+  line.clear();
+  int c = std::getc(stdin);
+  if (c == EOF) return false;
+  for (; c != EOF && c != '\n'; c = std::getc(stdin)) {
+    line += static_cast<char>(c);
+    if (line.size() > mat::LabelledTextReader::kLongestLine) fail("has more than 1048576 bytes");
+  }
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  for (std::size_t i = 0, length = 0; i < line.size(); i += length) {
+    length = mat::utf8_length(line, i);
+    if (length == 0) fail("is not UTF-8 at byte " + std::to_string(i + 1));
+  }
+  return true;
+}
+
+void run_predict(const Options& o) {
+  const mat::TrainedClassifier classifier = mat::load_classifier(o.model);
+  const std::size_t most = std::min(static_cast<std::size_t>(o.most), classifier.labels.size());
+  mat::TrainedClassifier::Cache cache;
+  std::string line;
+  for (mat::Index number = 1; read_line(line, number); ++number) {
+    const std::vector<mat::Prediction> predictions = classifier.predict(line, cache);
+    for (std::size_t i = 0; i < most; ++i) {
+      std::printf("%s%s\t%.4f", i > 0 ? "\t" : "", predictions[i].label.c_str(), predictions[i].probability);
+    }
+    std::printf("\n");
+    std::fflush(stdout);  // who writes a line into a pipe waits for its answer
+  }
+}
+
+void write_examples(const std::filesystem::path& path, const Examples& examples) {
+  mat::DurableFile file(path.string());
+  for (const mat::LabelledText& e : examples) file.write(e.label + "\t" + e.text + "\n");
+  file.commit();
+}
+
+void run_demo(const Options& o) {
+  example::InstructionCorpus corpus(mat::Random(1));
+  const Examples train = corpus.next(3000), validation = corpus.next(300), test = corpus.next(500);
+  if (!o.folder.empty()) {
+    const std::filesystem::path folder = o.folder;
+    std::filesystem::create_directories(folder);
+    write_examples(folder / "train.tsv", train);
+    write_examples(folder / "valid.tsv", validation);
+    write_examples(folder / "test.tsv", test);
+    return;
+  }
+  std::printf("What is to be done first? Learnt from %zu sentences, asked about %zu others:\n", train.size(),
+              test.size());
+  for (std::size_t i = 0; i < 3; ++i) std::printf("  %-8s %s\n", test[i].label.c_str(), test[i].text.c_str());
+  for (const mat::ClassifierKind kind : {mat::ClassifierKind::mat, mat::ClassifierKind::vanilla}) {
+    mat::ClassifierSettings settings;
+    settings.vocabulary.buckets = 2000;
+    settings.model.kind = kind;
+    settings.model.dim = 32;
+    settings.model.hidden = 64;
+    settings.training.epochs = 15;
+    settings.training.learning_rate = 5e-3;
+    settings.training.embedding_rate = 1;
+    settings.training.dropout = {};
+    std::fflush(stdout);
+    Observer observer("");
+    const mat::TrainedClassifier classifier = mat::train_classifier(train, validation, settings, observer);
+    std::printf("%-8s %s\n", std::string(name_of(kind)).c_str(),
+                example::accuracy_text(evaluate(classifier, test)).c_str());
+  }
+}
+
+int complain(std::string message, int status) {
+  for (char& c : message) c = c == '\n' ? ' ' : c;
+  std::fprintf(stderr, "mat-classify: %s\n", message.c_str());
+  return status;
+}
+
+void run(const CLI::App& app, const Options& o) {
+  if (o.threads > 0) mat::set_threads(o.threads);
+  if (app.got_subcommand("train")) run_train(o);
+  if (app.got_subcommand("test")) run_test(o);
+  if (app.got_subcommand("predict")) run_predict(o);
+  if (app.got_subcommand("demo")) run_demo(o);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw mat::FileError("standard output cannot be written");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Trains and runs text classifiers: the Memory-Augmented Transformer, and the same encoder without it.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", MAT_VERSION_STRING);
+  try {
+    add_commands(app, options);
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return app.exit(asked);
+  } catch (const CLI::Error& error) {
+    if (!app.get_subcommands().empty()) return complain(error.what(), 2);
+    const std::vector<std::string> rest = app.remaining();
+    const std::string what = rest.empty() ? "there is no command" : "'" + rest[0] + "' is no command";
+    return complain(what + ", expected demo, train, test or predict (or --help)", 2);
+  }
+  try {
+    run(app, options);
+  } catch (const UsageError& error) {
+    return complain(error.what(), 2);
+  } catch (const std::bad_alloc&) {
+    return complain("there is not enough memory", 1);
+  } catch (const std::exception& error) {
+    return complain(error.what(), 1);
+  }
+  return 0;
+}

@@ -1,0 +1,167 @@
+#pragma once
+
+#include <mat/io/checkpoint.hpp>
+#include <mat/io/json.hpp>
+#include <mat/io/trained_classifier.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+namespace detail {
+
+inline constexpr const char* kClassifierFormat = "mat text classifier";
+inline constexpr const char* kClassifierVersion = "1";
+
+// One walk over the settings serves writing and reading, so that the two cannot differ.
+template <class Walk>
+void walk_settings(VocabularyConfig& config, Walk&& walk) {
+  walk("min_count", config.min_count);
+  walk("max_words", config.max_words);
+  walk("lowercase", config.lowercase);
+  walk("digits", config.digits);
+  walk("word_ngrams", config.word_ngrams);
+  walk("min_chars", config.min_chars);
+  walk("max_chars", config.max_chars);
+  walk("buckets", config.buckets);
+}
+template <class Walk>
+void walk_settings(TextClassifier<float>::Config& config, Walk&& walk) {
+  walk("kind", config.kind);
+  walk("vocabulary", config.vocabulary);
+  walk("buckets", config.buckets);
+  walk("classes", config.classes);
+  walk("dim", config.dim);
+  walk("hidden", config.hidden);
+  walk("heads", config.heads);
+  walk("layers", config.layers);
+  walk("norm_first", config.norm_first);
+  walk("activation", config.activation);
+  walk("positions", config.positions);
+}
+
+[[nodiscard]] inline Json json_of(ClassifierKind kind) { return name_of(kind); }
+[[nodiscard]] inline Json json_of(Activation kind) { return name_of(kind); }
+[[nodiscard]] inline Json json_of(ClassifierPositions kind) {
+  return kind == ClassifierPositions::sinusoidal ? "sinusoidal" : "none";
+}
+[[nodiscard]] inline Json json_of(const std::vector<std::string>& texts) {
+  return Json::Array(texts.begin(), texts.end());
+}
+template <class Number>
+[[nodiscard]] Json json_of(Number number) {
+  return number;
+}
+
+inline void read_json(const Json& json, ClassifierKind& kind) { kind = classifier_kind_from_name(json.as_string()); }
+inline void read_json(const Json& json, Activation& kind) { kind = activation_from_name(json.as_string()); }
+inline void read_json(const Json& json, ClassifierPositions& kind) {
+  const std::string& name = json.as_string();
+  if (name != "sinusoidal" && name != "none") throw_value_error("positions", in_quotes(name), "sinusoidal or none");
+  kind = name == "none" ? ClassifierPositions::none : ClassifierPositions::sinusoidal;
+}
+inline void read_json(const Json& json, bool& value) { value = json.as_bool(); }
+inline void read_json(const Json& json, Index& value) { value = json.as_index(); }
+inline void read_json(const Json& json, std::vector<std::string>& texts) {
+  for (const Json& text : json.as_array()) texts.push_back(text.as_string());
+}
+
+template <class Settings>
+[[nodiscard]] Json settings_to_json(Settings settings) {
+  Json json = Json::object();
+  walk_settings(settings, [&](const char* name, const auto& value) { json.set(name, json_of(value)); });
+  return json;
+}
+template <class Settings>
+[[nodiscard]] Settings settings_from_json(const Json& json) {
+  Settings settings;
+  walk_settings(settings, [&](const char* name, auto& value) { read_json(json.at(name), value); });
+  return settings;
+}
+
+/// The sizes in the settings are those of the tensors, so that a file takes no more memory than it has bytes.
+inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Config& c) {
+  const auto check = [&](const std::string& name, Index rows, Index cols) {
+    const std::vector<Index>& actual = file.entry(name).shape;
+    const std::array<Index, 2> expected{rows, cols};
+    if (actual.size() == 2 && actual[0] == rows && actual[1] == cols) return;
+    throw_shape_error("tensor " + in_quotes(name), shape_to_string(actual.data(), actual.size()),
+                      shape_to_string(expected.data(), 2) + ", as its settings say");
+  };
+  check_value(c.vocabulary >= 1, "the number of words", c.vocabulary, "at least 1");
+  check("embedding.weight", c.vocabulary, c.dim);
+  check("classifier.weight", c.classes, c.dim);
+  if (c.buckets != 0) check("embedding.feature_weight", c.buckets, c.dim);
+  const std::string model = c.kind == ClassifierKind::mat ? "mat." : "";
+  for (Index i = 0; i < c.layers; ++i) {
+    const std::string layer = model + "transformer_encoder.layers." + std::to_string(i) + ".";
+    check(layer + "self_attn.in_proj_weight", 3 * c.dim, c.dim);
+    check(layer + "self_attn.out_proj.weight", c.dim, c.dim);
+    check(layer + "linear1.weight", c.hidden, c.dim);
+    check(layer + "linear2.weight", c.dim, c.hidden);
+  }
+  if (c.kind == ClassifierKind::mat) check("mat.memory_layer.fc1.weight", c.hidden, c.dim);
+}
+
+[[nodiscard]] inline TrainedClassifier read_classifier(const Safetensors& file) {
+  const auto text = [&](const std::string& key) -> const std::string& {
+    const auto found = file.metadata().find(key);
+    if (found == file.metadata().end()) throw FileError("its metadata has no " + in_quotes(key));
+    return found->second;
+  };
+  const auto check_text = [&](const std::string& key, const std::string& expected) {
+    if (text(key) == expected) return;
+    throw FileError("its " + key + " is " + in_quotes(text(key)) + ", expected " + in_quotes(expected));
+  };
+  check_text("format", kClassifierFormat);
+  check_text("format_version", kClassifierVersion);
+  std::vector<std::string> words, labels;
+  read_json(Json::parse(text("words"), "words"), words);
+  read_json(Json::parse(text("labels"), "labels"), labels);
+  const auto vocabulary = settings_from_json<VocabularyConfig>(Json::parse(text("vocabulary"), "vocabulary"));
+  const auto model = settings_from_json<TextClassifier<float>::Config>(Json::parse(text("model"), "model"));
+  check_value(static_cast<Index>(words.size()) == model.vocabulary, "the number of words",
+              static_cast<Index>(words.size()), std::to_string(model.vocabulary));
+  check_value(static_cast<Index>(labels.size()) == model.classes, "the number of labels",
+              static_cast<Index>(labels.size()), std::to_string(model.classes));
+  check_value(vocabulary.buckets == model.buckets, "the buckets of the vocabulary", vocabulary.buckets,
+              std::to_string(model.buckets));
+  check_sizes(file, model);
+  TrainedClassifier classifier{Vocabulary(vocabulary, std::move(words)), std::move(labels),
+                               TextClassifier<float>(model, Random())};
+  load_parameters(file, classifier.model.parameters());
+  return classifier;
+}
+
+}  // namespace detail
+
+/// Writes a classifier to one safetensors file, or leaves an old file as it was: the parameters as tensors, the
+/// settings, words and labels as JSON in the metadata. Equal classifiers give equal bytes. Errors: FileError if the
+/// file cannot be written; ValueError for a label that is not UTF-8.
+inline void save_classifier(const std::string& path, const TrainedClassifier& classifier) {
+  Metadata metadata;
+  metadata["format"] = detail::kClassifierFormat;
+  metadata["format_version"] = detail::kClassifierVersion;
+  metadata["model"] = detail::settings_to_json(classifier.model.config()).str();
+  metadata["vocabulary"] = detail::settings_to_json(classifier.vocabulary.config()).str();
+  metadata["words"] = detail::json_of(classifier.vocabulary.words()).str();
+  metadata["labels"] = detail::json_of(classifier.labels).str();
+  save_parameters(path, classifier.model.parameters(), metadata);
+}
+
+/// Reads what save_classifier wrote; its predictions are the same, bit for bit.
+/// Errors: FileError for any other file, `load_classifier: a.safetensors is no text classifier: its metadata has no
+///         'format'`, before memory is taken beyond the size of the file.
+[[nodiscard]] inline TrainedClassifier load_classifier(const std::string& path) {
+  const FileReader readable(path);  // or says why not
+  try {
+    return detail::read_classifier(Safetensors::read(path));
+  } catch (const Error& error) {
+    std::string reason = error.what();
+    const std::string place = "Safetensors: " + path + ": ";
+    if (reason.compare(0, place.size(), place) == 0) reason.erase(0, place.size());
+    throw FileError("load_classifier: " + path + " is no text classifier: " + reason);
+  }
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat

@@ -1,0 +1,214 @@
+#pragma once
+
+#include <mat/core/simd.hpp>
+#include <mat/layers/sinusoidal_position.hpp>
+#include <mat/models/mat.hpp>
+#include <mat/models/token_embedding.hpp>
+
+#include <optional>
+#include <string_view>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// What stands between the embedded tokens and the linear classifier.
+enum class ClassifierKind {
+  mat,      ///< The article's model: encoder, memory layer, attention over the tokens; the sum of the weighted memory.
+  vanilla,  ///< The same encoder; the mean over the tokens.
+};
+
+/// The name under which files and command lines know a kind: "mat" or "vanilla".
+[[nodiscard]] inline std::string_view name_of(ClassifierKind kind) {
+  return kind == ClassifierKind::mat ? "mat" : "vanilla";
+}
+
+/// The kind of this name. Errors: ValueError for any other name.
+[[nodiscard]] inline ClassifierKind classifier_kind_from_name(std::string_view name) {
+  for (const ClassifierKind kind : {ClassifierKind::mat, ClassifierKind::vanilla}) {
+    if (name == name_of(kind)) return kind;
+  }
+  detail::throw_value_error("classifier_kind_from_name: name", "\"" + std::string(name) + "\"", "mat or vanilla");
+}
+
+/// Positions of the tokens, as the classifier's encoder learns them.
+enum class ClassifierPositions { none, sinusoidal };
+
+/// All that a training step drops; without values nothing is, as in inference.
+struct ClassifierDropout {
+  double words = 0;      ///< Words that become the unknown word.
+  double features = 0;   ///< Features that are left out.
+  double embedding = 0;  ///< Of the embedded tokens.
+  double encoder = 0;    ///< Inside of the encoder.
+  double pooled = 0;     ///< Of what the linear classifier reads.
+  Random random;
+};
+
+/// Tells the class of a text: embedded tokens, an encoder, one vector for each text, a linear map.
+///
+///     e = embedding(tokens) + positions
+///     p = pooled(MAT(e))            kind mat: sum over tokens of softmax(score(H)) M, H = transformer_encoder(e)
+///     p = mean over tokens of H     kind vanilla
+///     logits = classifier(p) = p W^T + b
+///
+/// A text without tokens has p = 0.
+///
+/// Source:  the article's MAT as a classifier; `vanilla` is what it is compared with.
+/// Shapes:  logits [texts, classes].
+/// Errors:  ValueError for sizes, ids or rates that do not fit; ShapeError if dlogits does not.
+/// Threads: const; one model serves any number of threads, each with a cache of its own.
+template <class T>
+class TextClassifier {
+ public:
+  struct Config {
+    ClassifierKind kind = ClassifierKind::mat;
+    Index vocabulary = 0;
+    Index buckets = 0;  ///< Of hashed features; 0: none.
+    Index classes = 0;
+    Index dim = 64;
+    Index hidden = 128;  ///< Of the encoder's feed-forward, and of the memory layer and the attention of `mat`.
+    Index heads = 4;
+    Index layers = 1;
+    bool norm_first = false;  ///< With another norm at the end of the encoder.
+    Activation activation = Activation::relu;
+    ClassifierPositions positions = ClassifierPositions::sinusoidal;
+  };
+
+  struct Parameters {
+    TokenEmbedding<T> embedding;
+    std::optional<MAT<T>> mat;                                 // kind mat
+    std::optional<TransformerEncoder<T>> transformer_encoder;  // kind vanilla
+    Linear<T> classifier;
+
+    template <class Visitor, class... P>
+    static void visit(Visitor&& visitor, P&... p) {
+      visit_layer("embedding", visitor, p.embedding...);
+      visit_optional_layer("mat", visitor, p.mat...);
+      visit_optional_layer("transformer_encoder", visitor, p.transformer_encoder...);
+      visit_layer("classifier", visitor, p.classifier...);
+    }
+  };
+
+  /// What one forward leaves for its backward.
+  struct Cache {
+    Sequences sequences;  // the texts of the batch
+    ClassifierDropout dropout;
+    typename TokenEmbedding<T>::Cache embedding;
+    typename SinusoidalPosition<T>::Cache positions;
+    Matrix<T> embedded, dembedded;  // with dropout: [tokens, dim]
+    typename MAT<T>::Cache mat;
+    typename TransformerEncoder<T>::Cache transformer_encoder;
+    Matrix<T> pooled, dpooled;  // [texts, dim]
+    Matrix<T> dencoded;         // kind vanilla: [tokens, dim]
+    typename Linear<T>::Cache classifier;
+  };
+
+  TextClassifier(const Config& config, const Random& random)
+      : config_(checked(config)),
+        positions_({config.dim}),
+        parameters_{TokenEmbedding<T>({config.vocabulary, config.buckets, config.dim}, random.split(0)), std::nullopt,
+                    std::nullopt, Linear<T>({config.dim, config.classes}, random.split(2))} {
+    typename MAT<T>::Config model;
+    model.input_dim = config.dim;
+    model.hidden_dim = config.hidden;
+    model.nhead = config.heads;
+    model.num_layers = config.layers;
+    model.activation = config.activation;
+    model.norm_first = model.final_norm = config.norm_first;
+    MAT<T> mat(model, random.split(1));  // both kinds start from the same encoder
+    if (config.kind == ClassifierKind::mat) {
+      parameters_.mat.emplace(std::move(mat));
+    } else {
+      parameters_.transformer_encoder.emplace(std::move(mat.parameters().transformer_encoder));
+    }
+  }
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] Parameters& parameters() { return parameters_; }
+
+  ConstMatrixView<T> forward(const TokenBatch& batch, const ClassifierDropout& dropout, Cache& cache) const {
+    cache.dropout = dropout;
+    cache.sequences.assign(batch.lengths);
+    const TokenDropout token_dropout{dropout.words, dropout.features, dropout.random.split(0)};
+    ConstMatrixView<T> x = parameters_.embedding.forward(batch, token_dropout, cache.embedding);
+    if (config_.positions == ClassifierPositions::sinusoidal) {
+      x = positions_.forward(x, cache.sequences, cache.positions);
+    }
+    x = dropped(embedding_dropout(cache), x, cache.embedded);
+    const auto pooled = dropped(pooled_dropout(cache), encode(x, cache), cache.pooled);
+    return parameters_.classifier.forward(pooled, cache.classifier);
+  }
+  /// Without dropout.
+  ConstMatrixView<T> forward(const TokenBatch& batch, Cache& cache) const { return forward(batch, {}, cache); }
+
+  /// Texts have no gradient: nothing is returned.
+  void backward(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
+    const Parameters& p = parameters_;
+    auto d = p.classifier.backward(dlogits, cache.classifier, grads.classifier.parameters());
+    d = dropped(pooled_dropout(cache), d, cache.dpooled);
+    if (p.mat) {
+      d = p.mat->pooled_backward(d, cache.mat, grads.mat->parameters());
+    } else {
+      mean_backward(d, cache);
+      d = p.transformer_encoder->backward(cache.dencoded, cache.transformer_encoder,
+                                          grads.transformer_encoder->parameters());
+    }
+    d = dropped(embedding_dropout(cache), d, cache.dembedded);
+    p.embedding.backward(d, cache.embedding, grads.embedding.parameters());
+  }
+
+ private:
+  [[nodiscard]] static const Config& checked(const Config& config) {
+    check_value(config.classes >= 1, "TextClassifier: classes", config.classes, "at least 1");
+    return config;
+  }
+  [[nodiscard]] static Dropout embedding_dropout(const Cache& cache) {
+    return {cache.dropout.embedding, cache.dropout.random.split(1)};
+  }
+  [[nodiscard]] static Dropout pooled_dropout(const Cache& cache) {
+    return {cache.dropout.pooled, cache.dropout.random.split(2)};
+  }
+  /// x itself at rate 0.
+  [[nodiscard]] static ConstMatrixView<T> dropped(const Dropout& dropout, ConstMatrixView<T> x, Matrix<T>& y) {
+    if (dropout.rate == 0) return x;
+    y.resize(x.shape());
+    dropout_forward<T>(dropout, x, y);
+    return y;
+  }
+
+  [[nodiscard]] ConstMatrixView<T> encode(ConstMatrixView<T> x, Cache& cache) const {
+    const AttentionCall<T> call{{}, {cache.dropout.encoder, cache.dropout.random.split(3)}};
+    if (parameters_.mat) {
+      parameters_.mat->forward(x, cache.sequences, call, cache.mat);
+      return parameters_.mat->pooled(cache.mat);
+    }
+    const auto h = parameters_.transformer_encoder->forward(x, cache.sequences, call, cache.transformer_encoder);
+    cache.pooled.resize({cache.sequences.count(), config_.dim});
+    cache.pooled.fill(T(0));
+    for (Index b = 0; b < cache.sequences.count(); ++b) {
+      for (Index t = cache.sequences.begin(b); t < cache.sequences.end(b); ++t) {
+        simd::add_scaled(config_.dim, cache.pooled.view().row(b), mean_factor(cache, b), h.row(t));
+      }
+    }
+    return cache.pooled;
+  }
+  void mean_backward(ConstMatrixView<T> dpooled, Cache& cache) const {
+    cache.dencoded.resize({cache.sequences.rows(), config_.dim});
+    cache.dencoded.fill(T(0));
+    for (Index b = 0; b < cache.sequences.count(); ++b) {
+      for (Index t = cache.sequences.begin(b); t < cache.sequences.end(b); ++t) {
+        simd::add_scaled(config_.dim, cache.dencoded.view().row(t), mean_factor(cache, b), dpooled.row(b));
+      }
+    }
+  }
+  [[nodiscard]] static T mean_factor(const Cache& cache, Index b) {
+    return T(1) / static_cast<T>(cache.sequences.length(b));
+  }
+
+  Config config_;
+  SinusoidalPosition<T> positions_;
+  Parameters parameters_;
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat
