@@ -43,7 +43,8 @@ void eigen_x_wt(benchmark::State& state) {
 
 void sizes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"rows", "out", "in"})->Unit(benchmark::kMicrosecond);
-  for (const int rows : {1, 8, 64, 768, 2048}) bench->Args({rows, 128, 128})->Args({rows, 512, 128})->Args({rows, 128, 512});
+  for (const int rows : {1, 8, 64, 768, 2048})
+    bench->Args({rows, 128, 128})->Args({rows, 512, 128})->Args({rows, 128, 512});
   bench->Args({512, 2048, 512})->Args({512, 512, 512});
 }
 BENCHMARK(mat_x_wt)->Apply(sizes);

@@ -14,6 +14,7 @@ int main() {
                                              {"clock", "set a timer for ten minutes"},
                                              {"clock", "set the alarm to six"}};
   mat::ClassifierSettings settings;
+  settings.vocabulary.min_count = 1;
   settings.training.epochs = 100;
   settings.training.label_smoothing = 0;
   const mat::TrainedClassifier classifier = mat::train_classifier(train, {}, settings);

@@ -14,7 +14,8 @@ TrainedClassifier make_classifier(mat::ClassifierKind kind) {
   const std::vector<LabelledText> train{{"very good", "it is a fine film"}, {"bad \"x\"", "caf\xC3\xA9 of 1984"}};
   mat::ClassifierSettings settings;
   settings.vocabulary.buckets = kind == mat::ClassifierKind::mat ? 50 : 0;
-  settings.vocabulary.lowercase = false;
+  settings.vocabulary.min_count = 1;
+  settings.vocabulary.lowercase = true;
   settings.model.kind = kind;
   settings.model.dim = 8;
   settings.model.hidden = 12;

@@ -14,10 +14,18 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-Words split(const std::string& text) { return split_words(text, {}); }
+/// Every word counts, capital letters become small ones.
+VocabularyConfig lowercase() {
+  VocabularyConfig config;
+  config.min_count = 1;
+  config.lowercase = true;
+  return config;
+}
+
+Words split(const std::string& text) { return split_words(text, lowercase()); }
 
 VocabularyConfig without_features() {
-  VocabularyConfig config;
+  VocabularyConfig config = lowercase();
   config.buckets = 0;
   return config;
 }
@@ -50,14 +58,12 @@ TEST_CASE("digits are read as 0 unless they are kept", "[io]") {
   CHECK(split("In 1984: 3rd") == Words{"in", "0000", ":", "0rd"});
   VocabularyConfig config;
   config.digits = true;
-  CHECK(split_words("In 1984", config) == Words{"in", "1984"});
+  CHECK(split_words("In 1984", config) == Words{"In", "1984"});
 }
 
-TEST_CASE("capital letters become small ones, in other alphabets too, unless they are kept", "[io]") {
+TEST_CASE("capital letters are kept, or become small ones, in other alphabets too", "[io]") {
   CHECK(split("ÀÉ× ŁŹŸ ΑΣΩ ЁЖЯ") == Words{"àé", "×", "łźÿ", "ασω", "ёжя"});
-  VocabularyConfig config;
-  config.lowercase = false;
-  CHECK(split_words("Ab Éa", config) == Words{"Ab", "Éa"});
+  CHECK(split_words("Ab Éa", {}) == Words{"Ab", "Éa"});
 }
 
 TEST_CASE("punctuation and spaces beyond ASCII are known", "[io]") {
@@ -72,8 +78,8 @@ TEST_CASE("bytes that are no UTF-8 become replacement characters, so every word 
 
 TEST_CASE("the words of a vocabulary are the most frequent ones, behind the unknown word", "[io]") {
   const std::vector<std::string> texts{"b a c", "c B", "b d"};
-  CHECK(Vocabulary::fit(texts).words() == Words{"<unknown>", "b", "c", "a", "d"});
-  VocabularyConfig config;
+  VocabularyConfig config = lowercase();
+  CHECK(Vocabulary::fit(texts, config).words() == Words{"<unknown>", "b", "c", "a", "d"});
   config.min_count = 2;
   CHECK(Vocabulary::fit(texts, config).words() == Words{"<unknown>", "b", "c"});
   config.max_words = 1;

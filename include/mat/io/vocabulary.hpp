@@ -15,9 +15,9 @@ inline namespace MAT_ABI {
 
 /// How a text becomes words and features.
 struct VocabularyConfig {
-  Index min_count = 1;      ///< Words that occur less often in the texts of `fit` are unknown.
+  Index min_count = 2;      ///< Words that occur less often in the texts of `fit` are unknown.
   Index max_words = 50000;  ///< At most so many words, beside the unknown one: the most frequent.
-  bool lowercase = true;    ///< Latin, Greek and Cyrillic letters.
+  bool lowercase = false;   ///< Latin, Greek and Cyrillic letters; it costs accuracy where capitals tell names.
   bool digits = false;      ///< Keeps digits apart; else each of them is read as 0, "1984" as "0000".
   Index word_ngrams = 3;    ///< Features: runs of 2 to so many words that end at the token; 1: none.
   Index min_chars = 3;      ///< Features: parts of the word of min_chars to max_chars characters, its ends marked.

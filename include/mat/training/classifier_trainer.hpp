@@ -16,7 +16,7 @@ struct ClassifierExamples {
 
 /// How a TextClassifier is trained: AdamW, its rate rising along a line and falling along a cosine.
 struct ClassifierTraining {
-  Index epochs = 8;
+  Index epochs = 6;
   Index max_examples = 64;       ///< Most texts of a batch.
   Index token_budget = 2048;     ///< Most tokens of a batch.
   double learning_rate = 1e-3;   ///< The highest.
