@@ -79,6 +79,31 @@ TEMPLATE_TEST_CASE("the exponential of extremes", "[core]", float, double) {
   CHECK(std::isnan(exp(std::numeric_limits<T>::quiet_NaN())));
 }
 
+TEMPLATE_TEST_CASE("powers of two over their whole range, and what lies beyond it", "[core]", float, double) {
+  using T = TestType;
+  using simd::Pack;
+  const auto power = [](T x) {
+    T y[Pack<T>::kSize];
+    simd::store(y, simd::exp2(simd::broadcast(x)));
+    for (const T lane : y) CHECK((lane == y[0] || std::isnan(lane)));
+    return y[0];
+  };
+  const T epsilon = std::numeric_limits<T>::epsilon(), lowest = sizeof(T) == 4 ? -126 : -1022;
+  T worst = 0;
+  for (T x = lowest; x < 4; x += T(0.0137)) {
+    const double exact = std::exp2(static_cast<double>(x));
+    worst = std::max(worst, static_cast<T>(std::abs(power(x) - exact) / exact));
+  }
+  CHECK(worst < 2 * epsilon);
+  for (const T small : {lowest - 2, T(-1e4), T(-1e30), -std::numeric_limits<T>::infinity()}) {
+    CHECK(power(small) <= std::numeric_limits<T>::min());
+  }
+  CHECK(power(-std::numeric_limits<T>::infinity()) == 0);
+  CHECK(std::isnan(power(std::numeric_limits<T>::quiet_NaN())));
+  // A NaN whose lowest bits are set, which are those that the rounding reads.
+  CHECK(std::isnan(power(static_cast<T>(std::nan("12345")))));
+}
+
 TEMPLATE_TEST_CASE("a square of numbers is transposed", "[core]", float, double) {
   using T = TestType;
   constexpr Index n = simd::Pack<T>::kSize;

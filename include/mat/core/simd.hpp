@@ -3,7 +3,10 @@
 #include <mat/core/types.hpp>
 
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -94,6 +97,10 @@ template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> select_less(Pack<T> a, Pack<T> b, Pack<T> x, Pack<T> y) {
   return {Eigen::internal::pselect(Eigen::internal::pcmp_lt(a.value, b.value), x.value, y.value)};
 }
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE T first(Pack<T> x) {
+  return Eigen::internal::pfirst(x.value);
+}
 /// The sum of the elements, in an order that is always the same.
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE T sum(Pack<T> x) {
@@ -103,6 +110,24 @@ template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE T largest(Pack<T> x) {
   return Eigen::internal::predux_max(x.value);
 }
+
+namespace detail {
+
+/// 2^n where n stands in the lowest bits of x.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> power_of_two(Pack<T> x) {
+  using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  using Bits [[gnu::vector_size(sizeof(typename Pack<T>::Native))]] = Integer;
+  constexpr int kMantissaBits = std::numeric_limits<T>::digits - 1;
+  constexpr Integer kOne = Integer{std::numeric_limits<T>::max_exponent - 1} << kMantissaBits;
+  Bits bits;
+  std::memcpy(&bits, &x.value, sizeof bits);
+  bits = (bits << kMantissaBits) + kOne;
+  std::memcpy(&x.value, &bits, sizeof bits);
+  return x;
+}
+
+}  // namespace detail
 
 /// fn of each element, one at a time: for functions that have no vectorised form.
 template <class T, class Function>
@@ -117,6 +142,33 @@ template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> exp(Pack<T> x) {
   const T smallest = sizeof(T) == 4 ? T(-87.33) : T(-708.39);
   return select_less(x, broadcast(smallest), broadcast(T(0)), Pack<T>{Eigen::internal::pexp(x.value)});
+}
+/// 2^x for x up to 127 (double: 1023), by a polynomial on [-1/2, 1/2] with relative error below 7.5e-8
+/// (double: 3.1e-18) and a shift into the exponent; 0 below the smallest normal number. A NaN stays one.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> exp2(Pack<T> x) {
+  // Adding 1.5 2^mantissa_bits rounds to a whole number and leaves it in the lowest bits.
+  constexpr bool single = sizeof(T) == 4;
+  const Pack<T> rounder = broadcast(single ? T(0x1.8p23) : T(0x1.8p52));
+  const Pack<T> bounded = max(x, broadcast(single ? T(-127) : T(-1023)));
+  Pack<T> shifted = bounded + rounder;
+  EIGEN_OPTIMIZATION_BARRIER(shifted.value)  // or -ffast-math cancels the rounder
+  Pack<T> whole = shifted - rounder;
+  EIGEN_OPTIMIZATION_BARRIER(whole.value)
+  const Pack<T> fraction = bounded - whole;
+  // Remez's algorithm for the relative error, highest power first.
+  constexpr double kSingle[] = {0.00132764727274725816, 0.00967554132618779344, 0.0555071327119291474,
+                                0.240221197241587299,   0.693146967066041568,   1.00000007165457228};
+  constexpr double kDouble[] = {4.43528189211794205e-10, 7.07410561349942884e-9, 1.01781980271126593e-7,
+                                1.32154330896719558e-6,  1.52527334899754529e-5, 1.54035304625144511e-4,
+                                0.00133335581467899354,  0.00961812910758833522, 0.0555041086648199215,
+                                0.240226506959101562,    0.69314718055994533,    0.999999999999999997};
+  Pack<T> power = broadcast(static_cast<T>(single ? kSingle[0] : kDouble[0]));
+#pragma GCC unroll 16
+  for (int i = 1; i < (single ? 6 : 12); ++i) {
+    power = fma(power, fraction, broadcast(static_cast<T>(single ? kSingle[single ? i : 0] : kDouble[i])));
+  }
+  return power * detail::power_of_two(shifted);
 }
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> tanh(Pack<T> x) {
@@ -163,6 +215,13 @@ EIGEN_ALWAYS_INLINE void map(Index n, T* y, const Function& fn, const X*... x) {
   }
 }
 
+/// y = x: for short rows, where a call of memcpy costs more than the copy.
+template <class T>
+EIGEN_ALWAYS_INLINE void copy(Index n, const T* x, T* y) {
+  map(
+      n, y, [](Pack<T> a) { return a; }, x);
+}
+
 /// The sum of fn(x[i]...) over i < n.
 template <class T, class Function, class... X>
 [[nodiscard]] EIGEN_ALWAYS_INLINE T sum_of(Index n, const Function& fn, const T* x, const X*... others) {
@@ -196,11 +255,15 @@ template <class T>
 [[nodiscard]] inline T largest_of(Index n, const T* x) {
   constexpr Index size = Pack<T>::kSize;
   const T lowest = -std::numeric_limits<T>::infinity();
-  Pack<T> best = broadcast(lowest);
+  Pack<T> best[4] = {broadcast(lowest), broadcast(lowest), broadcast(lowest), broadcast(lowest)};
   Index i = 0;
-  for (; i + size <= n; i += size) best = max(best, load(x + i));
-  if (i < n) best = max(best, load_first(x + i, n - i, lowest));
-  return largest(best);
+  for (; i + 4 * size <= n; i += 4 * size) {
+#pragma GCC unroll 4
+    for (Index c = 0; c < 4; ++c) best[c] = max(best[c], load(x + i + c * size));
+  }
+  for (; i + size <= n; i += size) best[0] = max(best[0], load(x + i));
+  if (i < n) best[1] = max(best[1], load_first(x + i, n - i, lowest));
+  return largest(max(max(best[0], best[1]), max(best[2], best[3])));
 }
 /// y += factor * x.
 template <class T>

@@ -15,10 +15,10 @@ class AttentionBackward {
       : p_(problem), dy_(dy), y_(cache.y), highest_(cache.highest), log_sum_(cache.log_sum), grads_(grads) {
     cache.row_dot.resize({p_.heads, dy.rows()});
     row_dot_ = cache.row_dot;
-    const Index wide_head = panel_width<T>(p_.head_dim), wide_value = panel_width<T>(p_.value_dim);
-    const Index packed = kBlockKeys * (p_.head_dim + p_.value_dim + wide_head);
-    const Index tiles = 4 * kTileQueries * kBlockKeys + kTileQueries * (wide_head + wide_value);
-    cache.workspace.resize({max_threads(), packed + tiles});
+    const Index packed = kBlockKeys * (p_.head_dim + p_.value_dim + panel_width<T>(p_.head_dim));
+    const Index sums = kBlockKeys * (query_stride() + dy_stride());
+    const Index tiles = kTileQueries * (4 * kScoreStride + query_stride() + dy_stride());
+    cache.workspace.resize({max_threads(), packed + sums + tiles});
     workspace_ = cache.workspace;
   }
 
@@ -41,29 +41,51 @@ class AttentionBackward {
   }
 
  private:
+  /// A tile is higher and narrower than the forward's: dk and dv are sums over its rows.
+  static constexpr Index kTileQueries = 2 * detail::kTileQueries;
+  static constexpr Index kBlockKeys = detail::kBlockKeys / 2;
+  static constexpr Index kScoreStride = kBlockKeys + 16;
+
   /// Scratch memory of one thread.
   struct Workspace {
     T* keys_t;    // k^T packed: [panels][head_dim][kPanelCols]
     T* values_t;  // v^T packed: [panels][value_dim][kPanelCols]
     T* keys;      // k packed: [panels][kBlockKeys][kPanelCols]
-    T* queries;   // q of a tile, packed: [panels][kTileQueries][kPanelCols]
-    T* dy;        // dy of a tile, packed: [panels][kTileQueries][kPanelCols]
-    T* weights;   // p: [kTileQueries, kBlockKeys]
-    T* dropped;   // dropout(p): [kTileQueries, kBlockKeys]
-    T* dscores;   // [kTileQueries, kBlockKeys]
-    T* slopes;    // of the softcap: [kTileQueries, kBlockKeys]
+    T* dkeys;     // of the block: [kBlockKeys, query_stride()]
+    T* dvalues;   // of the block: [kBlockKeys, dy_stride()]
+    T* queries;   // of a tile: [kTileQueries, query_stride()]
+    T* dy;        // of a tile: [kTileQueries, dy_stride()]
+    T* weights;   // p: [kTileQueries, kScoreStride]
+    T* dropped;   // dropout(p): [kTileQueries, kScoreStride]
+    T* dscores;   // [kTileQueries, kScoreStride]
+    T* slopes;    // of the softcap: [kTileQueries, kScoreStride]
   };
 
   [[nodiscard]] Workspace workspace(Index thread) const {
-    constexpr Index tile = kTileQueries * kBlockKeys;
+    constexpr Index tile = kTileQueries * kScoreStride;
     T* keys_t = workspace_.row(thread);
     T* values_t = keys_t + kBlockKeys * p_.head_dim;
     T* keys = values_t + kBlockKeys * p_.value_dim;
-    T* queries = keys + kBlockKeys * panel_width<T>(p_.head_dim);
-    T* dy = queries + kTileQueries * panel_width<T>(p_.head_dim);
-    T* weights = dy + kTileQueries * panel_width<T>(p_.value_dim);
-    return {keys_t, values_t, keys, queries, dy, weights, weights + tile, weights + 2 * tile, weights + 3 * tile};
+    T* dkeys = keys + kBlockKeys * panel_width<T>(p_.head_dim);
+    T* dvalues = dkeys + kBlockKeys * query_stride();
+    T* queries = dvalues + kBlockKeys * dy_stride();
+    T* dy = queries + kTileQueries * query_stride();
+    T* weights = dy + kTileQueries * dy_stride();
+    return {keys_t,
+            values_t,
+            keys,
+            dkeys,
+            dvalues,
+            queries,
+            dy,
+            weights,
+            weights + tile,
+            weights + 2 * tile,
+            weights + 3 * tile};
   }
+  /// Between copied rows, which are read as panels too: whole panels, but not a power of two, as kScoreStride.
+  [[nodiscard]] Index query_stride() const { return panel_width<T>(p_.head_dim) + 16; }
+  [[nodiscard]] Index dy_stride() const { return panel_width<T>(p_.value_dim) + 16; }
 
   static void zero(MatrixView<T> m) {
     for (Index i = 0; i < m.rows(); ++i) std::fill_n(m.row(i), m.cols(), T(0));
@@ -81,8 +103,15 @@ class AttentionBackward {
       const KeyRange block{j, std::min(j + kBlockKeys, p_.keys.length(b))};
       if (n == 0 || p_.visible(b, 0, n - 1, block).empty()) continue;
       pack(b, kv_head, block, w);
+      std::fill_n(w.dkeys, (block.end - block.begin) * query_stride(), T(0));
+      std::fill_n(w.dvalues, (block.end - block.begin) * dy_stride(), T(0));
       for (Index h = kv_head * p_.group; h < (kv_head + 1) * p_.group; ++h) {
         for (Index i = 0; i < n; i += kTileQueries) run_tile(b, h, i, std::min(kTileQueries, n - i), block, w);
+      }
+      for (Index j2 = block.begin; j2 < block.end; ++j2) {
+        const Index row = p_.keys.begin(b) + j2, at = j2 - block.begin;
+        simd::copy<T>(p_.head_dim, w.dkeys + at * query_stride(), grads_.dk.row(row) + kv_head * p_.head_dim);
+        simd::copy<T>(p_.value_dim, w.dvalues + at * dy_stride(), grads_.dv.row(row) + kv_head * p_.value_dim);
       }
     }
   }
@@ -100,31 +129,38 @@ class AttentionBackward {
   void run_tile(Index b, Index h, Index i, Index rows, KeyRange block, const Workspace& w) const {
     KeyRange seen = p_.visible(b, i, i + rows - 1, block);
     if (seen.empty()) return;
-    const Index skipped = (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
-    seen.begin = block.begin + skipped;
-    const Index n = seen.end - seen.begin, kv_head = h / p_.group;
-    const Index row = p_.queries.begin(b) + i, key_row = p_.keys.begin(b) + seen.begin;
-    const T* q = p_.q.row(row) + h * p_.head_dim;
-    const T* dy = dy_.row(row) + h * p_.value_dim;
-    multiply_panels<T>(rows, panel_width<T>(n), p_.head_dim, q, p_.q.row_stride(), 1, w.keys_t + skipped * p_.head_dim,
-                       p_.head_dim, w.weights, kBlockKeys, MatmulStart::zero);
-    multiply_panels<T>(rows, panel_width<T>(n), p_.value_dim, dy, dy_.row_stride(), 1,
-                       w.values_t + skipped * p_.value_dim, p_.value_dim, w.dscores, kBlockKeys, MatmulStart::zero);
-    for (Index r = 0; r < rows; ++r) score_gradient(b, h, i + r, seen, r * kBlockKeys, w);
+    seen.begin = block.begin + (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
+    const Index n = seen.end - seen.begin, at = seen.begin - block.begin, packed_keys = block.end - block.begin;
+    const Index row = p_.queries.begin(b) + i, hk = p_.head_dim, hv = p_.value_dim;
+    copy_rows(rows, hk, p_.q.row(row) + h * hk, p_.q.row_stride(), w.queries, query_stride());
+    copy_rows(rows, hv, dy_.row(row) + h * hv, dy_.row_stride(), w.dy, dy_stride());
+    multiply_panels<T>(rows, panel_width<T>(n), hk, w.queries, query_stride(), 1, w.keys_t + at * hk, hk, w.weights,
+                       kScoreStride, MatmulStart::zero);
+    multiply_panels<T>(rows, panel_width<T>(n), hv, w.dy, dy_stride(), 1, w.values_t + at * hv, hv, w.dscores,
+                       kScoreStride, MatmulStart::zero);
+    const bool plain = p_.is_plain(b, i, i + rows - 1, seen);
+    for (Index r = 0; r < rows; ++r) score_gradient(b, h, i + r, seen, plain, r * kScoreStride, w);
 
-    const Index packed_rows = block.end - block.begin;
-    multiply_panels<T>(rows, p_.head_dim, n, w.dscores, kBlockKeys, 1, w.keys + skipped * kPanelCols<T>, packed_rows,
-                       grads_.dq.row(row) + h * p_.head_dim, grads_.dq.row_stride(), MatmulStart::add);
-    pack_panels<T>(rows, p_.head_dim, q, p_.q.row_stride(), 1, w.queries);
-    multiply_panels<T>(n, p_.head_dim, rows, w.dscores, 1, kBlockKeys, w.queries, rows,
-                       grads_.dk.row(key_row) + kv_head * p_.head_dim, grads_.dk.row_stride(), MatmulStart::add);
-    pack_panels<T>(rows, p_.value_dim, dy, dy_.row_stride(), 1, w.dy);
-    multiply_panels<T>(n, p_.value_dim, rows, p_.dropout.rate == 0 ? w.weights : w.dropped, 1, kBlockKeys, w.dy, rows,
-                       grads_.dv.row(key_row) + kv_head * p_.value_dim, grads_.dv.row_stride(), MatmulStart::add);
+    multiply_panels<T>(rows, hk, n, w.dscores, kScoreStride, 1, w.keys + at * kPanelCols<T>, packed_keys,
+                       grads_.dq.row(row) + h * hk, grads_.dq.row_stride(), MatmulStart::add);
+    multiply_rows(n, hk, rows, w.dscores, w.queries, query_stride(), w.dkeys + at * query_stride());
+    multiply_rows(n, hv, rows, p_.dropout.rate == 0 ? w.weights : w.dropped, w.dy, dy_stride(),
+                  w.dvalues + at * dy_stride());
+  }
+
+  static void copy_rows(Index rows, Index cols, const T* from, Index from_stride, T* to, Index to_stride) {
+    for (Index r = 0; r < rows; ++r) simd::copy(cols, from + r * from_stride, to + r * to_stride);
+  }
+  /// sums [n, cols] += tile^T rows, where tile is [depth, kScoreStride] and rows [depth, cols]; both have one stride.
+  static void multiply_rows(Index n, Index cols, Index depth, const T* tile, const T* rows, Index stride, T* sums) {
+    for (Index j = 0; j < cols; j += kPanelCols<T>) {
+      matmul_panel<T>(n, std::min(kPanelCols<T>, cols - j), depth, tile, 1, kScoreStride, rows + j, stride, sums + j,
+                      stride, MatmulStart::add, nullptr);
+    }
   }
 
   /// One row of a tile, at `at` in the tiles: products become weights p, and dp becomes scale * ds.
-  void score_gradient(Index b, Index h, Index i, KeyRange seen, Index at, const Workspace& w) const {
+  void score_gradient(Index b, Index h, Index i, KeyRange seen, bool plain, Index at, const Workspace& w) const {
     using simd::Pack;
     const Index n = seen.end - seen.begin, row = p_.queries.begin(b) + i;
     T* weights = w.weights + at;
@@ -136,19 +172,30 @@ class AttentionBackward {
       std::fill_n(dscores, n, T(0));
       return;
     }
-    p_.score(b, h, i, seen, weights, w.slopes + at);
-    const Pack<T> highest = simd::broadcast(highest_(h, row)), log_sums = simd::broadcast(log_sum);
-    const Pack<T> dot = simd::broadcast(row_dot_(h, row));
-    simd::map(
-        n, weights, [&](Pack<T> s) { return simd::exp((s - highest) - log_sums); }, static_cast<const T*>(weights));
-    if (p_.dropout.rate != 0) {
+    if (!plain) p_.prepare(b, h, i, seen, weights, w.slopes + at);
+    const Pack<T> factor = simd::broadcast(p_.exponent_factor()), highest = simd::broadcast(-highest_(h, row));
+    const Pack<T> log_sums = simd::broadcast(log_sum), dot = simd::broadcast(row_dot_(h, row));
+    const bool dropout = p_.dropout.rate != 0;
+    if (dropout) p_.drop(b, h, i, seen, dscores);
+    // Without a bias or a softcap, which need ds itself, the scale is applied in the same pass.
+    const bool bare = grads_.dbias.empty() && p_.softcap == 0;
+    const Pack<T> scale = simd::broadcast(bare ? p_.scale : T(1));
+    for (Index j = 0; j < n; j += Pack<T>::kSize) {  // beyond n, up to a whole pack, is room that nobody reads
+      const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j), factor, highest) - log_sums);
+      simd::store(weights + j, p);
+      simd::store(dscores + j, p * (simd::load(dscores + j) - dot) * scale);
+    }
+    if (dropout) {
       std::copy_n(weights, n, w.dropped + at);
       p_.drop(b, h, i, seen, w.dropped + at);
-      p_.drop(b, h, i, seen, dscores);
     }
-    simd::map(
-        n, dscores, [&](Pack<T> p, Pack<T> dp) { return p * (dp - dot); }, static_cast<const T*>(weights),
-        static_cast<const T*>(dscores));
+    if (!bare) finish_score_gradient(b, h, i, seen, dscores, w.slopes + at);
+  }
+
+  /// ds becomes scale * ds * slope, after it was added to dbias.
+  void finish_score_gradient(Index b, Index h, Index i, KeyRange seen, T* dscores, const T* slopes) const {
+    using simd::Pack;
+    const Index n = seen.end - seen.begin;
     if (!grads_.dbias.empty()) {
       T* dbias = grads_.dbias.data() + p_.mask.bias_plane().row_offset(b, h, i);
       for (Index j = std::max(seen.begin, p_.sinks); j < seen.end; ++j) {
@@ -158,11 +205,9 @@ class AttentionBackward {
     const Pack<T> scale = simd::broadcast(p_.scale);
     simd::map(
         n, dscores, [&](Pack<T> ds) { return ds * scale; }, static_cast<const T*>(dscores));
-    if (p_.softcap > 0) {
-      simd::map(
-          n, dscores, [](Pack<T> ds, Pack<T> slope) { return ds * slope; }, static_cast<const T*>(dscores),
-          static_cast<const T*>(w.slopes + at));
-    }
+    if (p_.softcap == 0) return;
+    simd::map(
+        n, dscores, [](Pack<T> ds, Pack<T> slope) { return ds * slope; }, static_cast<const T*>(dscores), slopes);
   }
 
   const AttentionProblem<T>& p_;

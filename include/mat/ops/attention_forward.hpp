@@ -10,15 +10,22 @@ namespace detail {
 template <class T>
 class AttentionForward {
  public:
-  /// Queries of a work item: enough to pay for packing the keys again, few enough to share a long sequence.
-  static constexpr Index kItemQueries = 32 * kTileQueries;
+  /// Queries of a work item: enough to pay for packing the keys again, few enough to share a long sequence. About 1024.
+  static constexpr Index kItemQueries = 43 * kTileQueries;
+  /// Keys that are packed at once, to be read again by every tile: they should stay in the second-level cache.
+  static constexpr Index kPackedKeys = 4 * kBlockKeys;
+  static constexpr T kNothing = -std::numeric_limits<T>::infinity();
 
   AttentionForward(const AttentionProblem<T>& problem, AttentionCache<T>& cache)
-      : p_(problem), y_(cache.y), highest_(cache.highest), log_sum_(cache.log_sum) {
-    const Index packed_keys = kBlockKeys * p_.head_dim;
-    const Index packed_values = kBlockKeys * panel_width<T>(p_.value_dim);
-    const Index statistics = 2 * p_.group * kItemQueries;
-    cache.workspace.resize({max_threads(), packed_keys + packed_values + kTileQueries * kBlockKeys + statistics});
+      : p_(problem),
+        packed_keys_(std::min(kPackedKeys, panel_width<T>(problem.keys.longest()))),
+        item_queries_(std::min(kItemQueries, problem.queries.longest())),
+        y_(cache.y),
+        highest_(cache.highest),
+        log_sum_(cache.log_sum) {
+    const Index packed = packed_keys_ * (p_.head_dim + panel_width<T>(p_.value_dim));
+    const Index tiles = kTileQueries * (kScoreStride + query_stride());
+    cache.workspace.resize({max_threads(), packed + tiles + 2 * p_.group * item_queries_});
     workspace_ = cache.workspace;
   }
 
@@ -36,98 +43,137 @@ class AttentionForward {
   /// Scratch memory of one thread.
   struct Workspace {
     T* keys;     // packed, transposed: [panels][head_dim][kPanelCols]
-    T* values;   // packed: [panels][kBlockKeys][kPanelCols]
-    T* scores;   // [kTileQueries, kBlockKeys]
-    T* highest;  // [group, kItemQueries]: the largest score so far
-    T* sums;     // [group, kItemQueries]: the sum of exp(score - highest) so far
+    T* values;   // packed: [panels][keys][kPanelCols]
+    T* scores;   // [kTileQueries, kScoreStride]
+    T* queries;  // of a tile: [kTileQueries, query_stride()]
+    T* highest;  // [group, item_queries]: the largest exponent so far
+    T* sums;     // [group, item_queries]: the sum of 2^(exponent - highest) so far
+  };
+
+  /// The queries of one tile.
+  struct Tile {
+    Index b, h;         // sequence and head
+    Index first, rows;  // [first, first + rows) of the sequence
+    T* y;               // the first row's output for this head
+    T* highest;         // [rows]
+    T* sums;            // [rows]
   };
 
   [[nodiscard]] Workspace workspace(Index thread) const {
     T* keys = workspace_.row(thread);
-    T* values = keys + kBlockKeys * p_.head_dim;
-    T* scores = values + kBlockKeys * panel_width<T>(p_.value_dim);
-    T* highest = scores + kTileQueries * kBlockKeys;
-    return {keys, values, scores, highest, highest + p_.group * kItemQueries};
+    T* values = keys + packed_keys_ * p_.head_dim;
+    T* scores = values + packed_keys_ * panel_width<T>(p_.value_dim);
+    T* queries = scores + kTileQueries * kScoreStride;
+    T* highest = queries + kTileQueries * query_stride();
+    return {keys, values, scores, queries, highest, highest + p_.group * item_queries_};
   }
+  /// Between the copied queries: not a power of two, as kScoreStride.
+  [[nodiscard]] Index query_stride() const { return p_.head_dim + 16; }
 
   void run_item(Index b, Index kv_head, Index first, const Workspace& w) const {
     const Index count = std::min(kItemQueries, p_.queries.length(b) - first);
-    std::fill_n(w.highest, p_.group * kItemQueries, -std::numeric_limits<T>::infinity());
-    std::fill_n(w.sums, p_.group * kItemQueries, T(0));
-    bool begun = false;
-    for (Index j = 0; j < p_.keys.length(b); j += kBlockKeys) {
-      const KeyRange block{j, std::min(j + kBlockKeys, p_.keys.length(b))};
-      if (p_.visible(b, first, first + count - 1, block).empty()) continue;
-      pack(b, kv_head, block, w);
+    std::fill_n(w.highest, p_.group * item_queries_, kNothing);
+    std::fill_n(w.sums, p_.group * item_queries_, T(0));
+    for (Index g = 0; g < p_.group; ++g) set_zero(b, kv_head * p_.group + g, first, count);
+    for (Index j = 0; j < p_.keys.length(b); j += packed_keys_) {
+      const KeyRange keys{j, std::min(j + packed_keys_, p_.keys.length(b))};
+      if (p_.visible(b, first, first + count - 1, keys).empty()) continue;
+      pack(b, kv_head, keys, w);
       for (Index g = 0; g < p_.group; ++g) {
         for (Index i = 0; i < count; i += kTileQueries) {
-          run_tile(b, g, kv_head * p_.group + g, first, i, std::min(kTileQueries, count - i), block, begun, w);
+          const Index h = kv_head * p_.group + g, at = g * item_queries_ + i;
+          T* y = y_.row(p_.queries.begin(b) + first + i) + h * p_.value_dim;
+          run_tile({b, h, first + i, std::min(kTileQueries, count - i), y, w.highest + at, w.sums + at}, keys, w);
         }
       }
-      begun = true;
     }
-    for (Index g = 0; g < p_.group; ++g) finish(b, g, kv_head * p_.group + g, first, count, begun, w);
+    for (Index g = 0; g < p_.group; ++g) finish(b, g, kv_head * p_.group + g, first, count, w);
   }
 
-  void pack(Index b, Index kv_head, KeyRange block, const Workspace& w) const {
-    const Index n = block.end - block.begin, row = p_.keys.begin(b) + block.begin;
+  void pack(Index b, Index kv_head, KeyRange keys, const Workspace& w) const {
+    const Index n = keys.end - keys.begin, row = p_.keys.begin(b) + keys.begin;
     pack_panels<T>(p_.head_dim, n, p_.k.row(row) + kv_head * p_.head_dim, 1, p_.k.row_stride(), w.keys);
     pack_panels<T>(n, p_.value_dim, p_.v.row(row) + kv_head * p_.value_dim, p_.v.row_stride(), 1, w.values);
   }
 
-  /// Queries [first + i, first + i + rows) of head h against one block of keys. The first block of an item sets y.
-  void run_tile(Index b, Index g, Index h, Index first, Index i, Index rows, KeyRange block, bool begun,
-                const Workspace& w) const {
-    T* y = y_.row(p_.queries.begin(b) + first + i) + h * p_.value_dim;
-    KeyRange seen = p_.visible(b, first + i, first + i + rows - 1, block);
-    if (seen.empty()) {
-      if (!begun) {
-        for (Index r = 0; r < rows; ++r) std::fill_n(y + r * y_.row_stride(), p_.value_dim, T(0));
+  /// A tile of queries against all packed keys.
+  void run_tile(const Tile& tile, KeyRange keys, const Workspace& w) const {
+    if (p_.visible(tile.b, tile.first, tile.first + tile.rows - 1, keys).empty()) return;
+    const T* q = p_.q.row(p_.queries.begin(tile.b) + tile.first) + tile.h * p_.head_dim;
+    for (Index r = 0; r < tile.rows; ++r) {
+      simd::copy(p_.head_dim, q + r * p_.q.row_stride(), w.queries + r * query_stride());
+    }
+    for (Index j = keys.begin; j < keys.end; j += kBlockKeys) {
+      const KeyRange block{j, std::min(j + kBlockKeys, keys.end)};
+      KeyRange seen = p_.visible(tile.b, tile.first, tile.first + tile.rows - 1, block);
+      if (seen.empty()) continue;
+      // Whole panels: products of keys that no query of the tile sees are hidden with the rest.
+      seen.begin = block.begin + (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
+      const Index n = seen.end - seen.begin, at = seen.begin - keys.begin;
+      multiply_panels<T>(tile.rows, panel_width<T>(n), p_.head_dim, w.queries, query_stride(), 1,
+                         w.keys + at * p_.head_dim, p_.head_dim, w.scores, kScoreStride, MatmulStart::zero);
+      weigh(tile, seen, w.scores);
+      multiply_panels<T>(tile.rows, p_.value_dim, n, w.scores, kScoreStride, 1, w.values + at * kPanelCols<T>,
+                         keys.end - keys.begin, tile.y, y_.row_stride(), MatmulStart::add);
+    }
+  }
+
+  /// Products become the weights 2^(exponent - highest); sums and outputs so far are scaled to the new highest.
+  /// Rows of `scores` have room up to whole packs: the weights there are 0.
+  void weigh(const Tile& tile, KeyRange seen, T* scores) const {
+    const Index n = seen.end - seen.begin, end = pack_width<T>(n);
+    const bool plain = p_.is_plain(tile.b, tile.first, tile.first + tile.rows - 1, seen);
+    const T factor = p_.exponent_factor();
+    // The maxima of all rows first: then no exponential waits for its row's maximum.
+    T before[kTileQueries];
+    for (Index r = 0; r < tile.rows; ++r) {
+      T* row = scores + r * kScoreStride;
+      if (!plain) p_.prepare(tile.b, tile.h, tile.first + r, seen, row, nullptr);
+      std::fill(row + n, row + end, kNothing);
+      before[r] = tile.highest[r];
+      tile.highest[r] = std::max(before[r], factor * simd::largest_of(end, row));
+    }
+    T decay[kTileQueries];
+    const auto decays = [](simd::Pack<T> old, simd::Pack<T> now) { return simd::exp2(old - now); };
+    simd::map(tile.rows, decay, decays, static_cast<const T*>(before), static_cast<const T*>(tile.highest));
+    for (Index r = 0; r < tile.rows; ++r) {
+      T* row = scores + r * kScoreStride;
+      if (tile.highest[r] == kNothing) {
+        tile.sums[r] += weigh_nothing(n, row);
+        continue;
       }
-      return;
+      tile.sums[r] = tile.sums[r] * decay[r] + exponentiate(end, row, factor, tile.highest[r]);
+      p_.drop(tile.b, tile.h, tile.first + r, seen, row);
+      if (before[r] != kNothing) scale_row(tile.y + r * y_.row_stride(), decay[r]);
     }
-    // Whole panels: products of keys that no query of the tile sees are hidden with the rest.
-    const Index skipped = (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
-    seen.begin = block.begin + skipped;
-    const Index n = seen.end - seen.begin;
-    const T* q = p_.q.row(p_.queries.begin(b) + first + i) + h * p_.head_dim;
-    multiply_panels<T>(rows, panel_width<T>(n), p_.head_dim, q, p_.q.row_stride(), 1, w.keys + skipped * p_.head_dim,
-                       p_.head_dim, w.scores, kBlockKeys, MatmulStart::zero);
-    for (Index r = 0; r < rows; ++r) {
-      T* scores = w.scores + r * kBlockKeys;
-      p_.score(b, h, first + i + r, seen, scores, nullptr);
-      const Index statistic = g * kItemQueries + i + r;
-      const T decay = exponentiate(n, scores, w.highest[statistic], w.sums[statistic]);
-      p_.drop(b, h, first + i + r, seen, scores);
-      if (begun && decay != T(1)) scale_row(y + r * y_.row_stride(), decay);
-    }
-    const Index packed_rows = block.end - block.begin;
-    multiply_panels<T>(rows, p_.value_dim, n, w.scores, kBlockKeys, 1, w.values + skipped * kPanelCols<T>, packed_rows,
-                       y, y_.row_stride(), begun ? MatmulStart::add : MatmulStart::zero);
   }
 
-  /// Scores become exp(score - highest); returns what the sums so far must be multiplied by.
-  [[nodiscard]] static T exponentiate(Index n, T* scores, T& highest, T& sum) {
+  /// Of scores that are all hidden: 0, unless a NaN, which the maximum passes over, is among them.
+  [[nodiscard]] static T weigh_nothing(Index n, T* scores) {
+    const T total = simd::sum_of(n, scores);
+    const T weight = std::isnan(total) ? total : T(0);
+    std::fill_n(scores, n, weight);
+    return weight;
+  }
+
+  /// Scores [n], whole packs, become 2^(score factor - highest); returns their sum.
+  [[nodiscard]] static T exponentiate(Index n, T* scores, T factor, T highest) {
     using simd::Pack;
-    const T before = highest;
-    const T now = std::max(before, simd::largest_of(n, scores));
-    if (now == -std::numeric_limits<T>::infinity()) {
-      // Nothing to attend to yet; unless a NaN, which the maximum passes over, is hidden among the scores.
-      const T total = simd::sum_of(n, scores);
-      const T weight = std::isnan(total) ? total : T(0);
-      std::fill_n(scores, n, weight);
-      sum += weight;
-      return T(1);
+    const Pack<T> factors = simd::broadcast(factor), shift = simd::broadcast(-highest);
+    Pack<T> total = simd::broadcast(T(0));
+    for (Index j = 0; j < n; j += Pack<T>::kSize) {
+      const Pack<T> weight = simd::exp2(simd::fma(simd::load(scores + j), factors, shift));
+      simd::store(scores + j, weight);
+      total = total + weight;
     }
-    const Pack<T> shift = simd::broadcast(now);
-    simd::map(
-        n, scores, [&](Pack<T> s) { return simd::exp(s - shift); }, static_cast<const T*>(scores));
-    const T decay = before == now ? T(1) : std::exp(before - now);
-    highest = now;
-    sum = sum * decay + simd::sum_of(n, scores);
-    return decay;
+    return simd::sum(total);
   }
 
+  void set_zero(Index b, Index h, Index first, Index count) const {
+    for (Index i = 0; i < count; ++i) {
+      std::fill_n(y_.row(p_.queries.begin(b) + first + i) + h * p_.value_dim, p_.value_dim, T(0));
+    }
+  }
   void scale_row(T* y, T factor) const {
     const simd::Pack<T> f = simd::broadcast(factor);
     simd::map(
@@ -135,22 +181,20 @@ class AttentionForward {
   }
 
   /// Divides by the sums, and keeps them for the backward pass.
-  void finish(Index b, Index g, Index h, Index first, Index count, bool begun, const Workspace& w) const {
+  void finish(Index b, Index g, Index h, Index first, Index count, const Workspace& w) const {
     for (Index i = 0; i < count; ++i) {
       const Index row = p_.queries.begin(b) + first + i;
-      const T sum = w.sums[g * kItemQueries + i];
+      const T sum = w.sums[g * item_queries_ + i];
       T* y = y_.row(row) + h * p_.value_dim;
-      highest_(h, row) = w.highest[g * kItemQueries + i];
-      log_sum_(h, row) = std::log(sum);
-      if (!begun) {
-        std::fill_n(y, p_.value_dim, T(0));
-      } else if (sum != T(0)) {
-        scale_row(y, T(1) / sum);
-      }
+      highest_(h, row) = w.highest[g * item_queries_ + i];
+      log_sum_(h, row) = std::log2(sum);
+      if (sum != T(0)) scale_row(y, T(1) / sum);
     }
   }
 
   const AttentionProblem<T>& p_;
+  Index packed_keys_;   // most keys that are packed at once
+  Index item_queries_;  // most queries of an item
   MatrixView<T> y_;
   MatrixView<T> highest_, log_sum_;
   MatrixView<T> workspace_;

@@ -47,9 +47,10 @@ struct AttentionGradients {
 /// What one attention_forward leaves for its backward, and memory to work in.
 template <class T>
 struct AttentionCache {
-  Matrix<T> y;        // [query tokens, heads * value_dim]
-  Matrix<T> highest;  // [heads, query tokens]: max_j s_ij
-  // [heads, query tokens]: log sum_j exp(s_ij - highest_i); -infinity where nothing may be attended to. Apart from the
+  Matrix<T> y;  // [query tokens, heads * value_dim]
+  // Of e_ij = s_ij / log 2, since e^s = 2^e:
+  Matrix<T> highest;  // [heads, query tokens]: max_j e_ij
+  // [heads, query tokens]: log2 sum_j 2^(e_ij - highest_i); -infinity where nothing may be attended to. Apart from the
   // highest, because scores of some hundreds would round it away.
   Matrix<T> log_sum;
   Matrix<T> row_dot;    // [heads, query tokens]: <dy_i, y_i>
@@ -61,6 +62,8 @@ namespace detail {
 /// Queries of a tile, and keys of a block: a tile of scores and the packed keys stay in the first two cache levels.
 inline constexpr Index kTileQueries = 24;
 inline constexpr Index kBlockKeys = 256;
+/// Between the rows of a tile of scores. Rows a power of two apart would compete for the same few lines of the cache.
+inline constexpr Index kScoreStride = kBlockKeys + 16;
 
 /// A half-open range of keys.
 struct KeyRange {
@@ -81,6 +84,7 @@ struct AttentionProblem {
   Index head_dim, value_dim;
   Index sinks;
   T scale, softcap;
+  bool plain;  // Scores are products times a positive scale and nothing else: one multiplication serves both.
 
   AttentionProblem(std::string_view what, const AttentionOptions<T>& options, const AttentionInputs<T>& inputs)
       : q(inputs.q),
@@ -113,6 +117,7 @@ struct AttentionProblem {
     if (!alibi_slopes.empty()) check_shape({what, "alibi_slopes"}, alibi_slopes, {heads});
     mask.check(what, queries.count(), heads, queries.longest(), keys.longest() - sinks);
     scale = options.scale.value_or(static_cast<T>(1.0 / std::sqrt(static_cast<double>(std::max<Index>(head_dim, 1)))));
+    plain = scale > 0 && softcap == 0 && mask.bias_plane().empty() && alibi_slopes.empty();
   }
 
   /// The key position, sinks counted, of query 0 of sequence b.
@@ -132,6 +137,26 @@ struct AttentionProblem {
     const KeyRange sink{block.begin, std::min({block.end, sinks, keys.length(b)})};
     if (!sink.empty()) range = {block.begin, std::max(sink.end, range.end)};
     return range;
+  }
+
+  /// True if products need no more than exponent_factor() to become exponents of 2: the scores are plain, and all
+  /// queries [first, last] see all keys of `range`.
+  [[nodiscard]] bool is_plain(Index b, Index first, Index last, KeyRange range) const {
+    if (!plain || !mask.allowed_plane().empty() || !mask.blocked_plane().empty()) return false;
+    return visible(b, last).begin <= std::max(range.begin, sinks) && visible(b, first).end >= range.end;
+  }
+  /// Turns products <q_i, k_j> of the keys of `range` into what exponent_factor() turns into exponents of 2; what may
+  /// not be attended to becomes minus infinity.
+  void prepare(Index b, Index h, Index i, KeyRange range, T* scores, T* slopes) const {
+    if (plain) {
+      hide(b, h, i, range, scores);
+    } else {
+      score(b, h, i, range, scores, slopes);
+    }
+  }
+  [[nodiscard]] T exponent_factor() const {
+    constexpr T kLog2E = T(1.44269504088896340736);
+    return plain ? scale * kLog2E : kLog2E;
   }
 
   /// Turns products <q_i, k_j> into scores; what may not be attended to becomes minus infinity.
@@ -215,6 +240,12 @@ struct AttentionProblem {
     return pairs * heads * (head_dim + value_dim);
   }
 };
+
+/// `count`, rounded up to whole packs.
+template <class T>
+[[nodiscard]] constexpr Index pack_width(Index count) {
+  return (count + simd::Pack<T>::kSize - 1) / simd::Pack<T>::kSize * simd::Pack<T>::kSize;
+}
 
 /// Columns of `cols`, rounded up to whole panels.
 template <class T>

@@ -38,21 +38,36 @@ EIGEN_DONT_INLINE void matmul_tile(Index depth, const T* a, Index a_row, Index a
 #pragma GCC unroll 16
   for (Index r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (Index p = 0; p < kPacks; ++p) {
-      sums[r][p] = start == MatmulStart::zero   ? simd::broadcast(T(0))
-                   : start == MatmulStart::bias ? simd::load(bias + p * kSize)
-                                                : simd::load(c + r * c_row + p * kSize);
-    }
+    for (Index p = 0; p < kPacks; ++p) sums[r][p] = simd::broadcast(T(0));
   }
+  // Three rows from one pointer: the processor's address arithmetic reaches base, base + s and base + 2 s for free.
+  constexpr Index kBases = (kRows + 2) / 3;
+  const T* bases[kBases];
+#pragma GCC unroll 4
+  for (Index g = 0; g < kBases; ++g) bases[g] = a + 3 * g * a_row;
   for (Index k = 0; k < depth; ++k) {
     Pack<T> panel[kPacks];
 #pragma GCC unroll 4
-    for (Index p = 0; p < kPacks; ++p) panel[p] = simd::load(b + k * b_stride + p * kSize);
+    for (Index p = 0; p < kPacks; ++p) panel[p] = simd::load(b + p * kSize);
 #pragma GCC unroll 16
     for (Index r = 0; r < kRows; ++r) {
-      const Pack<T> x = simd::broadcast(a[r * a_row + k * a_col]);
+      const Pack<T> x = simd::broadcast(bases[r / 3][r % 3 * a_row]);
 #pragma GCC unroll 4
       for (Index p = 0; p < kPacks; ++p) sums[r][p] = simd::fma(x, panel[p], sums[r][p]);
+    }
+    b += b_stride;
+#pragma GCC unroll 4
+    for (Index g = 0; g < kBases; ++g) bases[g] += a_col;
+  }
+  if (start != MatmulStart::zero) {
+    const T* first = start == MatmulStart::bias ? bias : c;
+    const Index first_row = start == MatmulStart::bias ? 0 : c_row;
+#pragma GCC unroll 16
+    for (Index r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (Index p = 0; p < kPacks; ++p) {
+        sums[r][p] = simd::load(first + r * first_row + p * kSize) + sums[r][p];
+      }
     }
   }
 #pragma GCC unroll 16
@@ -105,7 +120,7 @@ void pack_panel(Index depth, Index cols, const T* b, Index b_row, Index b_col, T
   constexpr Index kCols = kPanelCols<T>, kSize = simd::Pack<T>::kSize;
   if (cols < kCols) std::fill_n(panel, depth * kCols, T(0));
   if (b_col == 1) {
-    for (Index k = 0; k < depth; ++k) std::copy_n(b + k * b_row, cols, panel + k * kCols);
+    for (Index k = 0; k < depth; ++k) simd::copy(cols, b + k * b_row, panel + k * kCols);
     return;
   }
   Index j = 0;
