@@ -16,8 +16,12 @@
 namespace mat {}
 
 #include <mat/blocks/encoder_layer.hpp>
+#include <mat/blocks/key_value_cache.hpp>
+#include <mat/blocks/packed_encoder.hpp>
+#include <mat/blocks/packed_encoder_layer.hpp>
 #include <mat/blocks/transformer_encoder.hpp>
 #include <mat/core/error.hpp>
+#include <mat/core/half.hpp>
 #include <mat/core/parallel.hpp>
 #include <mat/core/random.hpp>
 #include <mat/core/sequences.hpp>
@@ -33,6 +37,7 @@ namespace mat {}
 #include <mat/layers/learned_position.hpp>
 #include <mat/layers/linear.hpp>
 #include <mat/layers/multi_head_attention.hpp>
+#include <mat/layers/packed_linear.hpp>
 #include <mat/layers/parameters.hpp>
 #include <mat/layers/rms_norm.hpp>
 #include <mat/layers/rotary_position.hpp>
@@ -57,6 +62,11 @@ namespace mat {}
 #include <mat/ops/matmul_kernel.hpp>
 #include <mat/ops/normal_distribution.hpp>
 #include <mat/ops/normalize.hpp>
+#include <mat/ops/packed_keys.hpp>
+#include <mat/ops/packed_matmul.hpp>
+#include <mat/ops/packed_panel.hpp>
+#include <mat/ops/packed_tile.hpp>
+#include <mat/ops/packed_weights.hpp>
 #include <mat/ops/positions.hpp>
 #include <mat/ops/residual.hpp>
 #include <mat/ops/rotary.hpp>

@@ -28,12 +28,9 @@ class Sequences {
   [[nodiscard]] static Sequences single(Index length) { return uniform(1, length); }
   /// Sequence b begins at row b * capacity and has lengths[b] <= capacity tokens.
   [[nodiscard]] static Sequences with_capacity(const std::vector<Index>& lengths, Index capacity) {
-    Sequences result(lengths);
-    for (std::size_t b = 0; b < lengths.size(); ++b) {
-      check_value(lengths[b] <= capacity, "Sequences::with_capacity: a length", lengths[b], "at most ", capacity);
-      result.begins_[b] = static_cast<Index>(b) * capacity;
-    }
-    result.rows_ = static_cast<Index>(lengths.size()) * capacity;
+    Sequences result;
+    result.assign_with_capacity(static_cast<Index>(lengths.size()), capacity,
+                                [&](Index b) { return lengths[static_cast<std::size_t>(b)]; });
     return result;
   }
 
@@ -47,6 +44,22 @@ class Sequences {
       begins_[b] = rows_;
       rows_ += lengths[b];
     }
+  }
+
+  /// As with_capacity for `count` sequences of length(b) tokens, reusing the memory.
+  template <class Length>
+  void assign_with_capacity(Index count, Index capacity, const Length& length) {
+    for (Index b = 0; b < count; ++b) {
+      check_value(length(b) >= 0, "Sequences: a length", length(b), "at least 0");
+      check_value(length(b) <= capacity, "Sequences::with_capacity: a length", length(b), "at most ", capacity);
+    }
+    begins_.resize(static_cast<std::size_t>(count));
+    lengths_.resize(begins_.size());
+    for (Index b = 0; b < count; ++b) {
+      begins_[static_cast<std::size_t>(b)] = b * capacity;
+      lengths_[static_cast<std::size_t>(b)] = length(b);
+    }
+    rows_ = count * capacity;
   }
 
   /// The number of sequences.

@@ -2,6 +2,7 @@
 
 #include <mat/core/types.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -33,12 +34,31 @@ template <class T>
   return {Eigen::internal::ploadu<typename Pack<T>::Native>(from)};
 }
 template <class T>
-EIGEN_ALWAYS_INLINE void store(T* to, Pack<T> x) {
-  Eigen::internal::pstoreu(to, x.value);
-}
-template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> broadcast(T x) {
   return {Eigen::internal::pset1<typename Pack<T>::Native>(x)};
+}
+
+namespace detail {
+
+/// kSize numbers of type I side by side, as the compiler's own vectors, which it can shift and convert.
+template <class T, class I>
+struct IntegerPack {
+  using Vector [[gnu::vector_size(sizeof(I) * static_cast<std::size_t>(Pack<T>::kSize))]] = I;
+};
+/// A register whose bits are those integers.
+template <class T, class Vector>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> from_bits(Vector bits) {
+  static_assert(sizeof(bits) == sizeof(Pack<T>), "as many bits as a pack has");
+  Pack<T> x;
+  std::memcpy(&x.value, &bits, sizeof bits);
+  return x;
+}
+
+}  // namespace detail
+
+template <class T>
+EIGEN_ALWAYS_INLINE void store(T* to, Pack<T> x) {
+  Eigen::internal::pstoreu(to, x.value);
 }
 /// The first n < kSize elements; the others are `fill`.
 template <class T>
@@ -117,14 +137,11 @@ namespace detail {
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> power_of_two(Pack<T> x) {
   using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  using Bits [[gnu::vector_size(sizeof(typename Pack<T>::Native))]] = Integer;
   constexpr int kMantissaBits = std::numeric_limits<T>::digits - 1;
   constexpr Integer kOne = Integer{std::numeric_limits<T>::max_exponent - 1} << kMantissaBits;
-  Bits bits;
+  typename IntegerPack<T, Integer>::Vector bits;
   std::memcpy(&bits, &x.value, sizeof bits);
-  bits = (bits << kMantissaBits) + kOne;
-  std::memcpy(&x.value, &bits, sizeof bits);
-  return x;
+  return from_bits<T>((bits << kMantissaBits) + kOne);
 }
 
 }  // namespace detail
@@ -271,6 +288,72 @@ EIGEN_ALWAYS_INLINE void add_scaled(Index n, T* y, T factor, const T* x) {
   const Pack<T> f = broadcast(factor);
   map(
       n, y, [f](Pack<T> a, Pack<T> b) { return fma(f, b, a); }, static_cast<const T*>(y), x);
+}
+
+/// Columns that fall into as many blocks of `size`.
+struct ColumnBlocks {
+  Index count, size;
+};
+
+namespace detail {
+
+/// Packs [first, first + kPacks) of add_weighted_rows, all of them whole.
+template <class T, Index kPacks>
+EIGEN_DONT_INLINE void add_weighted_packs(Index n, Index first, Index packs_of_block, const T* weights,
+                                          Index weights_row, const T* x, Index x_row, T* y) {
+  constexpr Index size = Pack<T>::kSize;
+  const T* w[kPacks];
+  Pack<T> sums[kPacks];
+  for (Index p = 0; p < kPacks; ++p) {
+    w[p] = weights + (first + p) / packs_of_block * weights_row;
+    sums[p] = broadcast(T(0));
+  }
+  for (Index i = 0; i < n; ++i) {
+#pragma GCC unroll 8
+    for (Index p = 0; p < kPacks; ++p) {
+      sums[p] = fma(broadcast(w[p][i]), load(x + i * x_row + (first + p) * size), sums[p]);
+    }
+  }
+#pragma GCC unroll 8
+  for (Index p = 0; p < kPacks; ++p) {
+    T* to = y + (first + p) * size;
+    store(to, load(to) + sums[p]);
+  }
+}
+
+}  // namespace detail
+
+/// y += sum_i weights_i x_i over the n rows x_i of x, where each block of columns has weights of its own, `weights_row`
+/// apart. Each sum is one chain of multiply-adds, first row to last.
+template <class T>
+void add_weighted_rows(Index n, ColumnBlocks blocks, const T* weights, Index weights_row, const T* x, Index x_row,
+                       T* y) {
+  constexpr Index size = Pack<T>::kSize;
+  if (blocks.size % size != 0) {
+    for (Index b = 0; b < blocks.count; ++b) {
+      for (Index c = 0; c < blocks.size; c += size) {
+        const Index at = b * blocks.size + c, left = std::min(size, blocks.size - c);
+        Pack<T> sum = broadcast(T(0));
+        for (Index i = 0; i < n; ++i) {
+          sum = fma(broadcast(weights[b * weights_row + i]), load_first(x + i * x_row + at, left), sum);
+        }
+        store_first(y + at, left, load_first(y + at, left) + sum);
+      }
+    }
+    return;
+  }
+  const Index packs_of_block = blocks.size / size, packs = blocks.count * packs_of_block;
+  Index p = 0;
+  // Several sums at once, for each waits for its last addition.
+  for (; p + 8 <= packs; p += 8) {
+    detail::add_weighted_packs<T, 8>(n, p, packs_of_block, weights, weights_row, x, x_row, y);
+  }
+  for (; p + 4 <= packs; p += 4) {
+    detail::add_weighted_packs<T, 4>(n, p, packs_of_block, weights, weights_row, x, x_row, y);
+  }
+  for (; p < packs; ++p) {
+    detail::add_weighted_packs<T, 1>(n, p, packs_of_block, weights, weights_row, x, x_row, y);
+  }
 }
 
 }  // namespace simd

@@ -49,7 +49,7 @@ class Tensor {
   /// All elements zero.
   explicit Tensor(const Shape<Rank>& shape) {
     resize(shape);
-    fill(T(0));
+    fill(T());
   }
   /// The elements in row-major order.
   Tensor(const Shape<Rank>& shape, std::initializer_list<T> values) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/core/types.hpp>
+#include <mat/core/half.hpp>
 
 #include <array>
 #include <cmath>
@@ -131,25 +131,13 @@ struct DecodeBool {
 struct DecodeBf16 {
   static constexpr std::size_t kSize = 2;
   [[nodiscard]] static float value(const char* bytes) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(from_little_endian<std::uint16_t>(bytes)) << 16;
-    float value = 0;
-    std::memcpy(&value, &bits, sizeof(value));
-    return value;
+    return to_float(BFloat16{from_little_endian<std::uint16_t>(bytes)});
   }
 };
 struct DecodeF16 {
   static constexpr std::size_t kSize = 2;
   [[nodiscard]] static float value(const char* bytes) {
-    const std::uint32_t half = from_little_endian<std::uint16_t>(bytes);
-    const std::uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, mantissa = half & 1023u;
-    if (exponent == 0) {  // zero and the subnormals: steps of 2^-24
-      const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-      return sign != 0 ? -magnitude : magnitude;
-    }
-    const std::uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | mantissa << 13;
-    float value = 0;
-    std::memcpy(&value, &bits, sizeof(value));
-    return value;
+    return to_float(Float16{from_little_endian<std::uint16_t>(bytes)});
   }
 };
 

@@ -49,6 +49,7 @@ template <class T>
 void attention_backward(ConstMatrixView<T> dy, const AttentionOptions<T>& options, const AttentionInputs<T>& inputs,
                         AttentionCache<T>& cache, const AttentionGradients<T>& grads) {
   const detail::AttentionProblem<T> problem("attention_backward", options, inputs);
+  problem.check_not_packed("attention_backward");
   check_shape("attention_backward: dy", dy, cache.y.shape());
   check_shape("attention_backward: dq", grads.dq, inputs.q.shape());
   check_shape("attention_backward: dk", grads.dk, inputs.k.shape());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/ops/attention_problem.hpp>
+#include <mat/ops/packed_tile.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -14,6 +15,8 @@ class AttentionForward {
   static constexpr Index kItemQueries = 43 * kTileQueries;
   /// Keys that are packed at once, to be read again by every tile: they should stay in the second-level cache.
   static constexpr Index kPackedKeys = 4 * kBlockKeys;
+  /// Up to so many queries that share their keys, packing the keys would cost more than it saves: decoding.
+  static constexpr Index kFewQueries = 4;
   static constexpr T kNothing = -std::numeric_limits<T>::infinity();
 
   AttentionForward(const AttentionProblem<T>& problem, AttentionCache<T>& cache)
@@ -25,7 +28,9 @@ class AttentionForward {
         log_sum_(cache.log_sum) {
     const Index packed = packed_keys_ * (p_.head_dim + panel_width<T>(p_.value_dim));
     const Index tiles = kTileQueries * (kScoreStride + query_stride());
-    cache.workspace.resize({max_threads(), packed + tiles + 2 * p_.group * item_queries_});
+    // Few queries are an item with all heads.
+    statistics_ = std::max(p_.group * item_queries_, p_.kv_heads * kFewQueries);
+    cache.workspace.resize({max_threads(), packed + tiles + 2 * statistics_});
     workspace_ = cache.workspace;
   }
 
@@ -35,7 +40,13 @@ class AttentionForward {
     parallel_for(items, p_.work(), [&](Index item, Index thread) {
       const Index block = item % blocks_per_sequence, rest = item / blocks_per_sequence;
       const Index b = rest / p_.kv_heads, first = block * kItemQueries;
-      if (first < p_.queries.length(b)) run_item(b, rest % p_.kv_heads, first, workspace(thread));
+      const Index kv_head = rest % p_.kv_heads, count = std::min(kItemQueries, p_.queries.length(b) - first);
+      if (count <= 0) return;
+      if (p_.group * count > kFewQueries) {
+        run_item(b, kv_head, first, count, workspace(thread));
+      } else if (kv_head == 0) {
+        run_few(b, first, count, workspace(thread));
+      }
     });
   }
 
@@ -46,8 +57,8 @@ class AttentionForward {
     T* values;   // packed: [panels][keys][kPanelCols]
     T* scores;   // [kTileQueries, kScoreStride]
     T* queries;  // of a tile: [kTileQueries, query_stride()]
-    T* highest;  // [group, item_queries]: the largest exponent so far
-    T* sums;     // [group, item_queries]: the sum of 2^(exponent - highest) so far
+    T* highest;  // [heads of the item, item_queries]: the largest exponent so far
+    T* sums;     // [heads of the item, item_queries]: the sum of 2^(exponent - highest) so far
   };
 
   /// The queries of one tile.
@@ -65,35 +76,102 @@ class AttentionForward {
     T* scores = values + packed_keys_ * panel_width<T>(p_.value_dim);
     T* queries = scores + kTileQueries * kScoreStride;
     T* highest = queries + kTileQueries * query_stride();
-    return {keys, values, scores, queries, highest, highest + p_.group * item_queries_};
+    return {keys, values, scores, queries, highest, highest + statistics_};
   }
   /// Between the copied queries: not a power of two, as kScoreStride.
   [[nodiscard]] Index query_stride() const { return p_.head_dim + 16; }
 
-  void run_item(Index b, Index kv_head, Index first, const Workspace& w) const {
-    const Index count = std::min(kItemQueries, p_.queries.length(b) - first);
-    std::fill_n(w.highest, p_.group * item_queries_, kNothing);
-    std::fill_n(w.sums, p_.group * item_queries_, T(0));
-    for (Index g = 0; g < p_.group; ++g) set_zero(b, kv_head * p_.group + g, first, count);
+  void run_item(Index b, Index kv_head, Index first, Index count, const Workspace& w) const {
+    const Index first_head = kv_head * p_.group;
+    begin(b, first_head, p_.group, first, count, w);
     for (Index j = 0; j < p_.keys.length(b); j += packed_keys_) {
       const KeyRange keys{j, std::min(j + packed_keys_, p_.keys.length(b))};
       if (p_.visible(b, first, first + count - 1, keys).empty()) continue;
-      pack(b, kv_head, keys, w);
+      pack_values(b, kv_head, keys, w);
+      if (p_.packed_keys == nullptr) pack_keys(b, kv_head, keys, w);
       for (Index g = 0; g < p_.group; ++g) {
         for (Index i = 0; i < count; i += kTileQueries) {
-          const Index h = kv_head * p_.group + g, at = g * item_queries_ + i;
-          T* y = y_.row(p_.queries.begin(b) + first + i) + h * p_.value_dim;
-          run_tile({b, h, first + i, std::min(kTileQueries, count - i), y, w.highest + at, w.sums + at}, keys, w);
+          run_tile(tile(b, first_head + g, first + i, std::min(kTileQueries, count - i), g * count + i, w), keys, w);
         }
       }
     }
-    for (Index g = 0; g < p_.group; ++g) finish(b, g, kv_head * p_.group + g, first, count, w);
+    finish(b, first_head, p_.group, first, count, w);
   }
 
-  void pack(Index b, Index kv_head, KeyRange keys, const Workspace& w) const {
-    const Index n = keys.end - keys.begin, row = p_.keys.begin(b) + keys.begin;
-    pack_panels<T>(p_.head_dim, n, p_.k.row(row) + kv_head * p_.head_dim, 1, p_.k.row_stride(), w.keys);
-    pack_panels<T>(n, p_.value_dim, p_.v.row(row) + kv_head * p_.value_dim, p_.v.row_stride(), 1, w.values);
+  /// A few queries of all heads: values are read where they are, in the order in which they lie there, and keys too if
+  /// they are packed. The bits are those of run_item.
+  void run_few(Index b, Index first, Index count, const Workspace& w) const {
+    begin(b, 0, p_.heads, first, count, w);
+    const Index rows_of_head = p_.group * count, most_heads = std::max<Index>(1, kTileQueries / rows_of_head);
+    for (Index j = 0; j < p_.keys.length(b); j += kBlockKeys) {
+      const KeyRange block{j, std::min(j + kBlockKeys, p_.keys.length(b))};
+      KeyRange seen = p_.visible(b, first, first + count - 1, block);
+      if (seen.empty()) continue;
+      seen.begin = block.begin + (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
+      for (Index kv_head = 0; kv_head < p_.kv_heads; kv_head += most_heads) {
+        const Index kv_heads = std::min(most_heads, p_.kv_heads - kv_head);
+        for (Index i = 0; i < kv_heads; ++i) {
+          T* scores = w.scores + i * rows_of_head * kScoreStride;
+          few_scores(b, kv_head + i, first, count, seen, scores, w);
+          for (Index g = 0; g < p_.group; ++g) {
+            const Index h = (kv_head + i) * p_.group + g;
+            weigh(tile(b, h, first, count, h * count, w), seen, scores + g * count * kScoreStride);
+          }
+        }
+        few_values(b, kv_head, kv_heads, first, count, seen, w);
+      }
+    }
+    finish(b, 0, p_.heads, first, count, w);
+  }
+
+  /// The products of the queries of one key/value head, [group * count, kScoreStride], with the keys of `seen`.
+  void few_scores(Index b, Index kv_head, Index first, Index count, KeyRange seen, T* scores,
+                  const Workspace& w) const {
+    constexpr Index kGroup = 4;
+    const Index n = seen.end - seen.begin, d = p_.head_dim;
+    if (p_.packed_keys == nullptr) pack_keys(b, kv_head, seen, w);
+    const T* keys = p_.packed_keys == nullptr ? w.keys : p_.packed_keys->panels(b, kv_head, seen.begin);
+    for (Index r = 0; r < p_.group * count; ++r) {
+      const T* q = p_.q.row(p_.queries.begin(b) + first + r % count) + (kv_head * p_.group + r / count) * d;
+      T* row = scores + r * kScoreStride;
+      Index j = 0;
+      for (; j + kGroup * kPanelCols<T> <= panel_width<T>(n); j += kGroup * kPanelCols<T>) {
+        packed_tile<T, T, 1, kGroup>(d, q, 0, keys + j * d, d * kPanelCols<T>, row + j);
+      }
+      for (; j < n; j += kPanelCols<T>) packed_tile<T, T, 1, 1>(d, q, 0, keys + j * d, 0, row + j);
+    }
+  }
+
+  /// Adds the weighted values of heads [kv_head, kv_head + kv_heads), whose weights lie in the scores.
+  void few_values(Index b, Index kv_head, Index kv_heads, Index first, Index count, KeyRange seen,
+                  const Workspace& w) const {
+    const Index n = seen.end - seen.begin;
+    const T* v = p_.v.row(p_.keys.begin(b) + seen.begin) + kv_head * p_.value_dim;
+    if (p_.group * count == 1) {  // then the values of all heads are as many columns as y has
+      T* y = y_.row(p_.queries.begin(b) + first) + kv_head * p_.value_dim;
+      return simd::add_weighted_rows(n, {kv_heads, p_.value_dim}, w.scores, kScoreStride, v, p_.v.row_stride(), y);
+    }
+    for (Index r = 0; r < kv_heads * p_.group * count; ++r) {
+      const Index head = r / count, of = head / p_.group;
+      T* y = y_.row(p_.queries.begin(b) + first + r % count) + (kv_head * p_.group + head) * p_.value_dim;
+      simd::add_weighted_rows(n, {1, p_.value_dim}, w.scores + r * kScoreStride, 0, v + of * p_.value_dim,
+                              p_.v.row_stride(), y);
+    }
+  }
+
+  /// Queries [first, first + rows) of a head, whose statistics lie at `at`.
+  [[nodiscard]] Tile tile(Index b, Index h, Index first, Index rows, Index at, const Workspace& w) const {
+    T* y = y_.row(p_.queries.begin(b) + first) + h * p_.value_dim;
+    return {b, h, first, rows, y, w.highest + at, w.sums + at};
+  }
+
+  void pack_keys(Index b, Index kv_head, KeyRange keys, const Workspace& w) const {
+    const T* k = p_.k.row(p_.keys.begin(b) + keys.begin) + kv_head * p_.head_dim;
+    pack_panels<T>(p_.head_dim, keys.end - keys.begin, k, 1, p_.k.row_stride(), w.keys);
+  }
+  void pack_values(Index b, Index kv_head, KeyRange keys, const Workspace& w) const {
+    const T* v = p_.v.row(p_.keys.begin(b) + keys.begin) + kv_head * p_.value_dim;
+    pack_panels<T>(keys.end - keys.begin, p_.value_dim, v, p_.v.row_stride(), 1, w.values);
   }
 
   /// A tile of queries against all packed keys.
@@ -103,6 +181,8 @@ class AttentionForward {
     for (Index r = 0; r < tile.rows; ++r) {
       simd::copy(p_.head_dim, q + r * p_.q.row_stride(), w.queries + r * query_stride());
     }
+    const T* packed =
+        p_.packed_keys == nullptr ? w.keys : p_.packed_keys->panels(tile.b, tile.h / p_.group, keys.begin);
     for (Index j = keys.begin; j < keys.end; j += kBlockKeys) {
       const KeyRange block{j, std::min(j + kBlockKeys, keys.end)};
       KeyRange seen = p_.visible(tile.b, tile.first, tile.first + tile.rows - 1, block);
@@ -111,7 +191,7 @@ class AttentionForward {
       seen.begin = block.begin + (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
       const Index n = seen.end - seen.begin, at = seen.begin - keys.begin;
       multiply_panels<T>(tile.rows, panel_width<T>(n), p_.head_dim, w.queries, query_stride(), 1,
-                         w.keys + at * p_.head_dim, p_.head_dim, w.scores, kScoreStride, MatmulStart::zero);
+                         packed + at * p_.head_dim, p_.head_dim, w.scores, kScoreStride, MatmulStart::zero);
       weigh(tile, seen, w.scores);
       multiply_panels<T>(tile.rows, p_.value_dim, n, w.scores, kScoreStride, 1, w.values + at * kPanelCols<T>,
                          keys.end - keys.begin, tile.y, y_.row_stride(), MatmulStart::add);
@@ -142,6 +222,8 @@ class AttentionForward {
         tile.sums[r] += weigh_nothing(n, row);
         continue;
       }
+      // Exactly 1, so that blocks in which a row sees nothing leave its bits alone.
+      if (before[r] == tile.highest[r]) decay[r] = T(1);
       tile.sums[r] = tile.sums[r] * decay[r] + exponentiate(end, row, factor, tile.highest[r]);
       p_.drop(tile.b, tile.h, tile.first + r, seen, row);
       if (before[r] != kNothing) scale_row(tile.y + r * y_.row_stride(), decay[r]);
@@ -169,32 +251,39 @@ class AttentionForward {
     return simd::sum(total);
   }
 
-  void set_zero(Index b, Index h, Index first, Index count) const {
-    for (Index i = 0; i < count; ++i) {
-      std::fill_n(y_.row(p_.queries.begin(b) + first + i) + h * p_.value_dim, p_.value_dim, T(0));
-    }
-  }
   void scale_row(T* y, T factor) const {
     const simd::Pack<T> f = simd::broadcast(factor);
     simd::map(
         p_.value_dim, y, [&](simd::Pack<T> a) { return a * f; }, static_cast<const T*>(y));
   }
 
-  /// Divides by the sums, and keeps them for the backward pass.
-  void finish(Index b, Index g, Index h, Index first, Index count, const Workspace& w) const {
+  /// Nothing is attended to yet by queries [first, first + count) of heads [first_head, first_head + heads).
+  void begin(Index b, Index first_head, Index heads, Index first, Index count, const Workspace& w) const {
+    std::fill_n(w.highest, heads * count, kNothing);
+    std::fill_n(w.sums, heads * count, T(0));
     for (Index i = 0; i < count; ++i) {
-      const Index row = p_.queries.begin(b) + first + i;
-      const T sum = w.sums[g * item_queries_ + i];
-      T* y = y_.row(row) + h * p_.value_dim;
-      highest_(h, row) = w.highest[g * item_queries_ + i];
-      log_sum_(h, row) = std::log2(sum);
-      if (sum != T(0)) scale_row(y, T(1) / sum);
+      T* y = y_.row(p_.queries.begin(b) + first + i);
+      std::fill_n(y + first_head * p_.value_dim, heads * p_.value_dim, T(0));
+    }
+  }
+
+  /// Divides by the sums, and keeps them for the backward pass.
+  void finish(Index b, Index first_head, Index heads, Index first, Index count, const Workspace& w) const {
+    for (Index g = 0; g < heads; ++g) {
+      for (Index i = 0; i < count; ++i) {
+        const Index row = p_.queries.begin(b) + first + i, h = first_head + g;
+        const T sum = w.sums[g * count + i];
+        highest_(h, row) = w.highest[g * count + i];
+        log_sum_(h, row) = std::log2(sum);
+        if (sum != T(0)) scale_row(y_.row(row) + h * p_.value_dim, T(1) / sum);
+      }
     }
   }
 
   const AttentionProblem<T>& p_;
   Index packed_keys_;   // most keys that are packed at once
   Index item_queries_;  // most queries of an item
+  Index statistics_;    // most queries of an item, all its heads together
   MatrixView<T> y_;
   MatrixView<T> highest_, log_sum_;
   MatrixView<T> workspace_;

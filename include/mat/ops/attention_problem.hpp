@@ -6,6 +6,7 @@
 #include <mat/ops/attention_mask.hpp>
 #include <mat/ops/dropout.hpp>
 #include <mat/ops/matmul_kernel.hpp>
+#include <mat/ops/packed_keys.hpp>
 
 #include <cmath>
 #include <optional>
@@ -35,6 +36,8 @@ struct AttentionInputs {
   ConstMatrixView<T> q, k, v;
   const Sequences& query_sequences;
   const Sequences& key_sequences;
+  /// In place of k, for a forward: the keys in the layout in which they are multiplied.
+  const PackedKeys<T>* packed_keys = nullptr;
 };
 
 /// What attention_backward writes. dbias [batch, heads, queries, keys] has the bias's own shape, or is empty.
@@ -75,6 +78,7 @@ struct KeyRange {
 template <class T>
 struct AttentionProblem {
   ConstMatrixView<T> q, k, v;
+  const PackedKeys<T>* packed_keys;
   const Sequences& queries;
   const Sequences& keys;
   const AttentionMask<T>& mask;
@@ -90,6 +94,7 @@ struct AttentionProblem {
       : q(inputs.q),
         k(inputs.k),
         v(inputs.v),
+        packed_keys(inputs.packed_keys),
         queries(inputs.query_sequences),
         keys(inputs.key_sequences),
         mask(options.mask),
@@ -109,15 +114,35 @@ struct AttentionProblem {
     group = heads / kv_heads;
     head_dim = q.cols() / heads;
     value_dim = v.cols() / kv_heads;
-    check_shape({what, "k"}, k, {v.rows(), kv_heads * head_dim});
+    if (packed_keys == nullptr) {
+      check_shape({what, "k"}, k, {v.rows(), kv_heads * head_dim});
+    } else {
+      check_packed_keys(what);
+    }
     check_sequences({what, "q"}, q.rows(), queries);
-    check_sequences({what, "k"}, k.rows(), keys);
+    check_sequences({what, "v"}, v.rows(), keys);
     check_value(keys.count() == queries.count(), {what, "the number of key sequences"}, keys.count(),
                 "that of the queries, ", queries.count());
     if (!alibi_slopes.empty()) check_shape({what, "alibi_slopes"}, alibi_slopes, {heads});
     mask.check(what, queries.count(), heads, queries.longest(), keys.longest() - sinks);
     scale = options.scale.value_or(static_cast<T>(1.0 / std::sqrt(static_cast<double>(std::max<Index>(head_dim, 1)))));
     plain = scale > 0 && softcap == 0 && mask.bias_plane().empty() && alibi_slopes.empty();
+  }
+
+  void check_packed_keys(std::string_view what) const {
+    const auto& packed = packed_keys->config();
+    check_value(packed.kv_heads == kv_heads, {what, "kv_heads of packed_keys"}, packed.kv_heads, "kv_heads, ",
+                kv_heads);
+    check_value(packed.head_dim == head_dim, {what, "head_dim of packed_keys"}, packed.head_dim,
+                "that of the queries, ", head_dim);
+    check_value(packed.batch == keys.count(), {what, "batch of packed_keys"}, packed.batch,
+                "the number of key sequences, ", keys.count());
+    check_value(keys.longest() <= packed.capacity, {what, "the longest key sequence"}, keys.longest(),
+                "at most the capacity of packed_keys, ", packed.capacity);
+  }
+  /// For what reads single keys.
+  void check_not_packed(std::string_view what) const {
+    check_value(packed_keys == nullptr, {what, "packed_keys"}, Index{1}, "none, but k");
   }
 
   /// The key position, sinks counted, of query 0 of sequence b.
@@ -224,7 +249,7 @@ struct AttentionProblem {
   void drop(Index b, Index h, Index i, KeyRange range, T* weights) const {
     if (dropout.rate == 0) return;
     const Index row = (queries.begin(b) + i) * heads + h;
-    const auto index = static_cast<std::uint64_t>(row * k.rows() + range.begin);
+    const auto index = static_cast<std::uint64_t>(row * v.rows() + range.begin);
     dropout_row<T>(dropout, index, range.end - range.begin, weights, weights);
   }
 

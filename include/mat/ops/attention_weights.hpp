@@ -19,6 +19,7 @@ template <class T>
 void attention_weights(const AttentionOptions<T>& options, const AttentionInputs<T>& inputs, Index b,
                        AttentionStage stage, TensorView<T, 3> out) {
   const detail::AttentionProblem<T> p("attention_weights", options, inputs);
+  p.check_not_packed("attention_weights");
   const Index queries = p.queries.length(b), keys = p.keys.length(b);
   check_shape("attention_weights: out", out, {p.heads, queries, keys});
   for (Index h = 0; h < p.heads; ++h) {

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <mat/blocks/encoder_layer.hpp>
+#include <mat/layers/packed_linear.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// An EncoderLayer for inference: the same numbers, from packed weights and without what a backward would need.
+///
+/// Tokens may attend to earlier ones of their sequence, whose keys and values the caller keeps.
+///
+/// Shapes:  x, y [tokens, d_model].
+/// Errors:  ValueError for a layer with keys of its own (add_bias_kv, add_zero_attn), or weights that the storage
+/// cannot
+///          hold; ShapeError if x does not fit.
+/// Threads: const; one layer serves any number of threads, each with a cache of its own.
+template <class T>
+class PackedEncoderLayer {
+ public:
+  /// Memory to work in.
+  struct Cache {
+    Matrix<T> qkv;  // [tokens, d_model + 2 kv_dim]
+    Vector<Index> first_queries, first_keys;
+    typename RotaryPosition<T>::Cache rotary_queries, rotary_keys;
+    AttentionCache<T> attention;
+    Matrix<T> branch, hidden, gate;  // [tokens, d_model], [tokens, dim_feedforward] twice
+    Matrix<T> sum1, sum2;            // after the residuals: [tokens, d_model]
+    typename LayerNorm<T>::Cache norm1, norm2;
+  };
+
+  /// Where the keys and values of a sequence's tokens lie, the new ones' places included.
+  struct Memory {
+    PackedKeys<T>& keys;
+    MatrixView<T> values;  // [rows of `sequences`, kv_dim]
+    const Sequences& sequences;
+  };
+
+  explicit PackedEncoderLayer(const EncoderLayer<T>& layer, WeightStorage storage = WeightStorage::full)
+      : config_(layer.parameters().self_attn.config()),
+        activation_(layer.config().activation),
+        norm_first_(layer.config().norm_first),
+        in_proj_(checked(layer).in_proj_weight, checked(layer).in_proj_bias, storage),
+        out_proj_(layer.parameters().self_attn.parameters().out_proj, storage),
+        linear1_(layer.parameters().feed_forward.parameters().linear1, storage),
+        linear2_(layer.parameters().feed_forward.parameters().linear2, storage),
+        norm1_(layer.parameters().norm1),
+        norm2_(layer.parameters().norm2) {
+    const auto& gate = layer.parameters().feed_forward.parameters().linear3;
+    if (gate) linear3_.emplace(*gate, storage);
+    if (config_.rotary) rotary_.emplace(*config_.rotary);
+    if (config_.alibi) alibi_slopes_ = alibi_slopes<T>(config_.num_heads);
+  }
+
+  /// Bytes of the weights that one token reads.
+  [[nodiscard]] Index bytes() const {
+    return in_proj_.bytes() + out_proj_.bytes() + linear1_.bytes() + linear2_.bytes() +
+           (linear3_ ? linear3_->bytes() : 0);
+  }
+  [[nodiscard]] Index kv_heads() const { return config_.kv_heads; }
+  [[nodiscard]] Index head_dim() const { return config_.embed_dim / config_.num_heads; }
+
+  /// Without a memory each sequence attends to itself.
+  ConstMatrixView<T> forward(ConstMatrixView<T> x, const Sequences& sequences, const AttentionMask<T>& mask,
+                             const Memory* memory, Cache& cache) const {
+    check_shape("PackedEncoderLayer::forward: x", x, {kAny, config_.embed_dim});
+    check_sequences("PackedEncoderLayer::forward: x", x.rows(), sequences);
+    if (norm_first_) {
+      cache.sum1.resize(x.shape());
+      add<T>(x, attend(norm1_.forward(x, cache.norm1), sequences, mask, memory, cache), cache.sum1);
+      cache.sum2.resize(x.shape());
+      add<T>(cache.sum1, feed_forward(norm2_.forward(cache.sum1, cache.norm2), cache), cache.sum2);
+      return cache.sum2;
+    }
+    cache.sum1.resize(x.shape());
+    add<T>(x, attend(x, sequences, mask, memory, cache), cache.sum1);
+    const auto x1 = norm1_.forward(cache.sum1, cache.norm1);
+    cache.sum2.resize(x.shape());
+    add<T>(x1, feed_forward(x1, cache), cache.sum2);
+    return norm2_.forward(cache.sum2, cache.norm2);
+  }
+
+ private:
+  [[nodiscard]] static const typename MultiHeadAttention<T>::Parameters& checked(const EncoderLayer<T>& layer) {
+    const MultiHeadAttention<T>& attention = layer.parameters().self_attn;
+    check_value(attention.added_keys() == 0, "PackedEncoderLayer: keys that the layer adds", attention.added_keys(),
+                "0");
+    check_value(!attention.parameters().in_proj_weight.empty(), "PackedEncoderLayer: kdim", attention.config().kdim,
+                "that of the queries, ", attention.config().embed_dim);
+    return attention.parameters();
+  }
+
+  [[nodiscard]] ConstMatrixView<T> attend(ConstMatrixView<T> x, const Sequences& sequences,
+                                          const AttentionMask<T>& mask, const Memory* memory, Cache& cache) const {
+    const Index d = config_.embed_dim, kv = kv_heads() * head_dim();
+    in_proj_.forward(x, cache.qkv);
+    const MatrixView<T> q = cache.qkv.view().middle_cols(0, d), k = cache.qkv.view().middle_cols(d, kv),
+                        v = cache.qkv.view().middle_cols(d + kv, kv);
+    const Sequences& keys = memory == nullptr ? sequences : memory->sequences;
+    if (rotary_) rotate(sequences, keys, mask, q, k, cache);
+    if (memory != nullptr) {
+      append(k, v, sequences, *memory);
+    }
+    AttentionOptions<T> options;
+    options.heads = config_.num_heads;
+    options.kv_heads = config_.kv_heads;
+    options.scale = config_.scale;
+    options.softcap = config_.softcap;
+    options.mask = mask;
+    options.alibi_slopes = alibi_slopes_;
+    const AttentionInputs<T> inputs = memory == nullptr
+                                          ? AttentionInputs<T>{q, k, v, sequences, keys}
+                                          : AttentionInputs<T>{q, {}, memory->values, sequences, keys, &memory->keys};
+    return out_proj_.forward(attention_forward(options, inputs, cache.attention), cache.branch);
+  }
+
+  /// As MultiHeadAttention, where keys are counted from 0; only new keys are rotated, each once.
+  void rotate(const Sequences& sequences, const Sequences& keys, const AttentionMask<T>& mask, MatrixView<T> q,
+              MatrixView<T> k, Cache& cache) const {
+    cache.first_queries.resize({sequences.count()});
+    cache.first_keys.resize({sequences.count()});
+    for (Index b = 0; b < sequences.count(); ++b) {
+      cache.first_queries(b) = mask.offset(sequences.length(b), keys.length(b));
+      cache.first_keys(b) = keys.length(b) - sequences.length(b);
+    }
+    rotary_->prepare(sequences, cache.first_queries, cache.rotary_queries);
+    rotary_->prepare(sequences, cache.first_keys, cache.rotary_keys);
+    rotary_->forward(q, q, cache.rotary_queries);
+    rotary_->forward(k, k, cache.rotary_keys);
+  }
+
+  /// The new keys and values become the last ones of their sequences.
+  static void append(ConstMatrixView<T> k, ConstMatrixView<T> v, const Sequences& sequences, const Memory& memory) {
+    for (Index b = 0; b < sequences.count(); ++b) {
+      const Index first = memory.sequences.length(b) - sequences.length(b);
+      for (Index i = 0; i < sequences.length(b); ++i) {
+        const Index row = sequences.begin(b) + i;
+        memory.keys.set(b, first + i, k.row(row));
+        std::copy_n(v.row(row), v.cols(), memory.values.row(memory.sequences.begin(b) + first + i));
+      }
+    }
+  }
+
+  [[nodiscard]] ConstMatrixView<T> feed_forward(ConstMatrixView<T> x, Cache& cache) const {
+    linear1_.forward(x, cache.hidden);
+    activation_forward<T>(activation_, cache.hidden, cache.hidden);
+    if (linear3_) gate_forward<T>(cache.hidden, linear3_->forward(x, cache.gate), cache.hidden);
+    return linear2_.forward(cache.hidden, cache.branch);
+  }
+
+  typename MultiHeadAttention<T>::Config config_;
+  Activation activation_;
+  bool norm_first_;
+  PackedLinear<T> in_proj_, out_proj_, linear1_, linear2_;
+  std::optional<PackedLinear<T>> linear3_;  // if gated
+  LayerNorm<T> norm1_, norm2_;
+  std::optional<RotaryPosition<T>> rotary_;
+  Vector<T> alibi_slopes_;  // [num_heads], or empty
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat

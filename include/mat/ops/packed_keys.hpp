@@ -1,0 +1,60 @@
+#pragma once
+
+#include <mat/core/tensor.hpp>
+#include <mat/ops/matmul_kernel.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// The keys of a batch of sequences, laid out once as attention reads them: a token that is decoded meets all keys
+/// before it, and to lay them out anew for each token would cost more than the products.
+///
+/// Shapes:  a key [kv_heads * head_dim]; capacity: the most keys of a sequence.
+/// Errors:  ValueError for a size below 1 (batch: 0).
+template <class T>
+class PackedKeys {
+ public:
+  struct Config {
+    Index batch = 1, kv_heads = 1, head_dim = 0, capacity = 0;
+  };
+
+  explicit PackedKeys(const Config& config) : config_(config) {
+    check_value(config.batch >= 0, "PackedKeys: batch", config.batch, "at least 0");
+    check_value(config.kv_heads >= 1, "PackedKeys: kv_heads", config.kv_heads, "at least 1");
+    check_value(config.head_dim >= 1, "PackedKeys: head_dim", config.head_dim, "at least 1");
+    check_value(config.capacity >= 1, "PackedKeys: capacity", config.capacity, "at least 1");
+    panels_ = (config.capacity + kCols - 1) / kCols;
+    numbers_ = Vector<T>({config.batch * config.kv_heads * panels_ * config.head_dim * kCols});
+  }
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] Index bytes() const { return numbers_.size() * static_cast<Index>(sizeof(T)); }
+
+  /// Key `position` of sequence b, all heads.
+  void set(Index b, Index position, const T* key) {
+    assert(b >= 0 && b < config_.batch && position >= 0 && position < config_.capacity);
+    for (Index h = 0; h < config_.kv_heads; ++h) {
+      T* column = numbers_.data() + offset(b, h, position / kCols) + position % kCols;
+      for (Index d = 0; d < config_.head_dim; ++d) column[d * kCols] = key[h * config_.head_dim + d];
+    }
+  }
+  /// The keys of a head from `first`, a multiple of a panel's columns, on: [panels][head_dim][kPanelCols].
+  [[nodiscard]] const T* panels(Index b, Index kv_head, Index first) const {
+    assert(first % kCols == 0);
+    return numbers_.data() + offset(b, kv_head, first / kCols);
+  }
+
+ private:
+  static constexpr Index kCols = detail::kPanelCols<T>;
+
+  [[nodiscard]] Index offset(Index b, Index h, Index panel) const {
+    return ((b * config_.kv_heads + h) * panels_ + panel) * config_.head_dim * kCols;
+  }
+
+  Config config_;
+  Index panels_ = 0;   // of one head of one sequence
+  Vector<T> numbers_;  // [batch][kv_heads][panels][head_dim][kPanelCols]
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat
