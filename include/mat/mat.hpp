@@ -32,6 +32,7 @@ namespace mat {}
 #include <mat/layers/layer_norm.hpp>
 #include <mat/layers/learned_position.hpp>
 #include <mat/layers/linear.hpp>
+#include <mat/layers/max_convolution.hpp>
 #include <mat/layers/multi_head_attention.hpp>
 #include <mat/layers/parameters.hpp>
 #include <mat/layers/rms_norm.hpp>
@@ -55,6 +56,7 @@ namespace mat {}
 #include <mat/ops/hyperbolic_tangent.hpp>
 #include <mat/ops/matmul.hpp>
 #include <mat/ops/matmul_kernel.hpp>
+#include <mat/ops/max_over_tokens.hpp>
 #include <mat/ops/normal_distribution.hpp>
 #include <mat/ops/normalize.hpp>
 #include <mat/ops/positions.hpp>
@@ -62,6 +64,7 @@ namespace mat {}
 #include <mat/ops/rotary.hpp>
 #include <mat/ops/rows.hpp>
 #include <mat/ops/softmax.hpp>
+#include <mat/ops/windows.hpp>
 #include <mat/training/adam.hpp>
 #include <mat/training/adamw.hpp>
 #include <mat/training/batching.hpp>
