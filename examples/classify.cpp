@@ -77,6 +77,7 @@ void add_model_options(CLI::App& app, Options& o) {
   add("--heads", model.heads, "Attention heads; --dim is a multiple", whole(1));
   add("--layers", model.layers, "Encoder layers", whole(0));
   add("--hidden", model.hidden, "Hidden features of feed-forward, memory and attention", whole(1));
+  add("--filters", model.filters, "Filters over three words, beside the encoder; 0: none", whole(0));
   add("--min-count", vocabulary.min_count, "Rarer words are unknown", whole(1));
   add("--buckets", vocabulary.buckets, "Rows for parts and pairs of words; 0: words only", whole(0));
 }

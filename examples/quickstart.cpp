@@ -16,7 +16,6 @@ int main() {
   mat::ClassifierSettings settings;
   settings.vocabulary.min_count = 1;
   settings.training.epochs = 100;
-  settings.training.label_smoothing = 0;
   const mat::TrainedClassifier classifier = mat::train_classifier(train, {}, settings);
 
   mat::TrainedClassifier::Cache cache;

@@ -36,6 +36,7 @@ namespace mat {}
 #include <mat/layers/layer_norm.hpp>
 #include <mat/layers/learned_position.hpp>
 #include <mat/layers/linear.hpp>
+#include <mat/layers/max_convolution.hpp>
 #include <mat/layers/multi_head_attention.hpp>
 #include <mat/layers/packed_linear.hpp>
 #include <mat/layers/parameters.hpp>
@@ -60,6 +61,7 @@ namespace mat {}
 #include <mat/ops/hyperbolic_tangent.hpp>
 #include <mat/ops/matmul.hpp>
 #include <mat/ops/matmul_kernel.hpp>
+#include <mat/ops/max_over_tokens.hpp>
 #include <mat/ops/normal_distribution.hpp>
 #include <mat/ops/normalize.hpp>
 #include <mat/ops/packed_keys.hpp>
@@ -72,6 +74,7 @@ namespace mat {}
 #include <mat/ops/rotary.hpp>
 #include <mat/ops/rows.hpp>
 #include <mat/ops/softmax.hpp>
+#include <mat/ops/windows.hpp>
 #include <mat/training/adam.hpp>
 #include <mat/training/adamw.hpp>
 #include <mat/training/batching.hpp>

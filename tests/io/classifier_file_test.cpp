@@ -21,6 +21,7 @@ TrainedClassifier make_classifier(mat::ClassifierKind kind) {
   settings.model.hidden = 12;
   settings.model.heads = 2;
   settings.model.layers = 2;
+  settings.model.filters = kind == mat::ClassifierKind::mat ? 6 : 0;
   settings.model.norm_first = kind == mat::ClassifierKind::mat;
   settings.model.activation = mat::Activation::gelu;
   settings.training.epochs = 2;
@@ -160,6 +161,10 @@ TEST_CASE("settings that do not fit each other or the tensors are refused before
            "tensor 'mat.transformer_encoder.layers.0.linear1.weight' is [12, 8], expected [1152921504606846976, 8], as "
            "its settings say"},
       Case{"model", "layers", huge, "there is no tensor 'mat.transformer_encoder.layers.2.self_attn.in_proj_weight'"},
+      Case{"model", "filters", huge,
+           "tensor 'convolution.filters.weight' is [6, 24], expected [1152921504606846976, 24], as its settings say"},
+      Case{"model", "filters", 0, "tensor 'classifier.weight' is [2, 14], expected [2, 8], as its settings say"},
+      Case{"model", "filters", -1, "the number of filters is -1, expected at least 0"},
       Case{"model", "vocabulary", huge, "the number of words is 9, expected 1152921504606846976"},
       Case{"model", "classes", huge, "the number of labels is 2, expected 1152921504606846976"},
       Case{"model", "buckets", huge, "the buckets of the vocabulary is 50, expected 1152921504606846976"},

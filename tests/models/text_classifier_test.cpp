@@ -49,6 +49,7 @@ typename TextClassifier<T>::Config small_config(ClassifierKind kind) {
   config.dim = 4;
   config.hidden = 6;
   config.heads = 2;
+  config.filters = 3;
   config.activation = mat::Activation::gelu;
   return config;
 }
@@ -133,6 +134,7 @@ TEST_CASE("every gradient of a classifier agrees with central differences", "[mo
   const auto kind = GENERATE(ClassifierKind::mat, ClassifierKind::vanilla);
   const bool norm_first = GENERATE(false, true), with_dropout = GENERATE(false, true);
   auto config = small_config<double>(kind);
+  config.filters = GENERATE(0, 3);
   config.norm_first = norm_first;
   TextClassifier<double> model(config, Random(3));
   const TokenBatch batch = three_texts();
@@ -193,9 +195,10 @@ TEST_CASE("a text without tokens has the bias as its logits", "[models]") {
   for (Index c = 0; c < 3; ++c) CHECK(logits(1, c) == model.parameters().classifier.parameters().bias(c));
 }
 
-TEST_CASE("the order of the tokens counts unless there are no positions", "[models]") {
+TEST_CASE("the order of the tokens counts unless there are neither positions nor filters", "[models]") {
   const auto kind = GENERATE(ClassifierKind::mat, ClassifierKind::vanilla);
   auto config = small_config<double>(kind);
+  config.filters = 0;
   TokenBatch there, back;
   add_text({1, 2, 3}, there, 0);
   add_text({3, 2, 1}, back, 0);
@@ -204,6 +207,35 @@ TEST_CASE("the order of the tokens counts unless there are no positions", "[mode
   config.positions = mat::ClassifierPositions::none;
   const TextClassifier<double> bag(config, Random(3));
   CHECK(largest_difference(logits_of(bag, there), logits_of(bag, back)) < 1e-12);
+  config.filters = 3;
+  const TextClassifier<double> filtered(config, Random(3));
+  CHECK(largest_difference(logits_of(filtered, there), logits_of(filtered, back)) > 1e-4);
+}
+
+TEST_CASE("the classifier reads what the convolution finds beside what the encoder makes of the tokens", "[models]") {
+  const auto kind = GENERATE(ClassifierKind::mat, ClassifierKind::vanilla);
+  auto config = small_config<double>(kind);
+  const TextClassifier<double> model(config, Random(3));
+  config.filters = 0;
+  TextClassifier<double> plain(config, Random(3));
+  const auto& weight = model.parameters().classifier.parameters().weight;
+  auto& plain_weight = plain.parameters().classifier.parameters().weight;
+  for (Index c = 0; c < 3; ++c) std::copy_n(weight.view().row(c), 4, plain_weight.view().row(c));
+  plain.parameters().classifier.parameters().bias = model.parameters().classifier.parameters().bias;
+
+  const TokenBatch batch = three_texts();
+  Matrix<double> expected = logits_of(plain, batch);
+  const auto& p = model.parameters();
+  TokenEmbedding<double>::Cache tokens;
+  mat::MaxConvolution<double>::Cache found;
+  const auto q = p.convolution->forward(p.embedding.forward(batch, {}, tokens), mat::Sequences(batch.lengths), found);
+  for (Index b = 0; b < 3; ++b) {
+    for (Index c = 0; c < 3; ++c) {
+      for (Index j = 0; j < 3; ++j) expected(b, c) += weight(c, 4 + j) * q(b, j);
+    }
+  }
+  CHECK(largest_difference(logits_of(model, batch), expected) < 1e-14);
+  CHECK(largest_difference(logits_of(plain, batch), expected) > 1e-3);
 }
 
 TEST_CASE("dropout depends on its random alone, and every rate counts", "[models]") {
@@ -229,13 +261,13 @@ TEST_CASE("a classifier's parameters are named after its parts", "[models]") {
   const auto has = [](const std::vector<std::string>& list, const std::string& name) {
     return std::find(list.begin(), list.end(), name) != list.end();
   };
-  CHECK(names.size() == 24);
+  CHECK(names.size() == 26);
   for (const char* name : {"embedding.weight", "embedding.feature_weight", "mat.memory_layer.fc2.bias",
                            "mat.transformer_encoder.layers.0.self_attn.in_proj_weight", "mat.self_attention.fc1.weight",
-                           "classifier.weight", "classifier.bias"}) {
+                           "convolution.filters.weight", "classifier.weight", "classifier.bias"}) {
     CHECK(has(names, name));
   }
-  CHECK(vanilla_names.size() == 16);
+  CHECK(vanilla_names.size() == 18);
   CHECK(has(vanilla_names, "transformer_encoder.layers.0.linear1.weight"));
 }
 
@@ -280,6 +312,9 @@ TEST_CASE("sizes, ids and rates that do not fit are refused", "[models]") {
   config.classes = 0;
   CHECK_THROWS_WITH(TextClassifier<float>(config, Random()), "TextClassifier: classes is 0, expected at least 1");
   config.classes = 3;
+  config.filters = -1;
+  CHECK_THROWS_WITH(TextClassifier<float>(config, Random()), "TextClassifier: filters is -1, expected at least 0");
+  config.filters = 0;
   config.vocabulary = 0;
   CHECK_THROWS_WITH(TextClassifier<float>(config, Random()), "TokenEmbedding: vocabulary is 0, expected at least 1");
   config.vocabulary = 6;

@@ -34,6 +34,7 @@ void walk_settings(TextClassifier<float>::Config& config, Walk&& walk) {
   walk("hidden", config.hidden);
   walk("heads", config.heads);
   walk("layers", config.layers);
+  walk("filters", config.filters);
   walk("norm_first", config.norm_first);
   walk("activation", config.activation);
   walk("positions", config.positions);
@@ -89,7 +90,11 @@ inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Co
   };
   check_value(c.vocabulary >= 1, "the number of words", c.vocabulary, "at least 1");
   check("embedding.weight", c.vocabulary, c.dim);
-  check("classifier.weight", c.classes, c.dim);
+  check_value(c.filters >= 0, "the number of filters", c.filters, "at least 0");
+  if (c.filters != 0) {
+    check("convolution.filters.weight", c.filters, MaxConvolution<float>::Config().width * c.dim);
+  }
+  check("classifier.weight", c.classes, c.dim + c.filters);
   if (c.buckets != 0) check("embedding.feature_weight", c.buckets, c.dim);
   const std::string model = c.kind == ClassifierKind::mat ? "mat." : "";
   for (Index i = 0; i < c.layers; ++i) {

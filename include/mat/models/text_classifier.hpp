@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/core/simd.hpp>
+#include <mat/layers/max_convolution.hpp>
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/models/mat.hpp>
 #include <mat/models/token_embedding.hpp>
@@ -43,16 +44,19 @@ struct ClassifierDropout {
   Random random;
 };
 
-/// Tells the class of a text: embedded tokens, an encoder, one vector for each text, a linear map.
+/// Tells the class of a text: embedded tokens, an encoder, one vector for each text, a linear map. Beside the encoder a
+/// convolution looks for short runs of tokens, which tell more of a class than a mean keeps of them.
 ///
 ///     e = embedding(tokens) + positions
 ///     p = pooled(MAT(e))            kind mat: sum over tokens of softmax(score(H)) M, H = transformer_encoder(e)
 ///     p = mean over tokens of H     kind vanilla
-///     logits = classifier(p) = p W^T + b
+///     q = convolution(embedding(tokens))        largest answers of `filters` filters over three tokens
+///     logits = classifier([p q]) = [p q] W^T + b
 ///
-/// A text without tokens has p = 0.
+/// A text without tokens has p = 0 and q = 0.
 ///
-/// Source:  the article's MAT as a classifier; `vanilla` is what it is compared with.
+/// Source:  the article's MAT as a classifier; `vanilla` is what it is compared with. The convolution is Kim's, see
+///          MaxConvolution.
 /// Shapes:  logits [texts, classes].
 /// Errors:  ValueError for sizes, ids or rates that do not fit; ShapeError if dlogits does not.
 /// Threads: const; one model serves any number of threads, each with a cache of its own.
@@ -68,6 +72,7 @@ class TextClassifier {
     Index hidden = 128;  ///< Of the encoder's feed-forward, and of the memory layer and the attention of `mat`.
     Index heads = 4;
     Index layers = 1;
+    Index filters = 128;      ///< Of the convolution beside the encoder; 0: there is none.
     bool norm_first = false;  ///< With another norm at the end of the encoder.
     Activation activation = Activation::relu;
     ClassifierPositions positions = ClassifierPositions::sinusoidal;
@@ -77,6 +82,7 @@ class TextClassifier {
     TokenEmbedding<T> embedding;
     std::optional<MAT<T>> mat;                                 // kind mat
     std::optional<TransformerEncoder<T>> transformer_encoder;  // kind vanilla
+    std::optional<MaxConvolution<T>> convolution;              // with filters
     Linear<T> classifier;
 
     template <class Visitor, class... P>
@@ -84,6 +90,7 @@ class TextClassifier {
       visit_layer("embedding", visitor, p.embedding...);
       visit_optional_layer("mat", visitor, p.mat...);
       visit_optional_layer("transformer_encoder", visitor, p.transformer_encoder...);
+      visit_optional_layer("convolution", visitor, p.convolution...);
       visit_layer("classifier", visitor, p.classifier...);
     }
   };
@@ -95,10 +102,17 @@ class TextClassifier {
     typename TokenEmbedding<T>::Cache embedding;
     typename SinusoidalPosition<T>::Cache positions;
     Matrix<T> embedded, dembedded;  // with dropout: [tokens, dim]
+    Matrix<T> words, dwords;        // the same of what the convolution reads: [tokens, dim]
+    Matrix<T> dtokens;              // the gradient of the embedding: [tokens, dim]
     typename MAT<T>::Cache mat;
     typename TransformerEncoder<T>::Cache transformer_encoder;
-    Matrix<T> pooled, dpooled;  // [texts, dim]
-    Matrix<T> dencoded;         // kind vanilla: [tokens, dim]
+    typename MaxConvolution<T>::Cache convolution;
+    Matrix<T> mean;         // kind vanilla: [texts, dim]
+    Matrix<T> dencoded;     // kind vanilla: [tokens, dim]
+    Matrix<T> dpooled;      // [texts, dim]
+    Matrix<T> dfound;       // [texts, filters]
+    Matrix<T> joined;       // [p q]: [texts, dim + filters]
+    Matrix<T> kept, dkept;  // the same with dropout
     typename Linear<T>::Cache classifier;
   };
 
@@ -106,7 +120,9 @@ class TextClassifier {
       : config_(checked(config)),
         positions_({config.dim}),
         parameters_{TokenEmbedding<T>({config.vocabulary, config.buckets, config.dim}, random.split(0)), std::nullopt,
-                    std::nullopt, Linear<T>({config.dim, config.classes}, random.split(2))} {
+                    std::nullopt, std::nullopt,
+                    Linear<T>({config.dim + config.filters, config.classes}, random.split(2))} {
+    if (config.filters > 0) parameters_.convolution.emplace(convolution_config(config), random.split(3));
     typename MAT<T>::Config model;
     model.input_dim = config.dim;
     model.hidden_dim = config.hidden;
@@ -130,13 +146,14 @@ class TextClassifier {
     cache.dropout = dropout;
     cache.sequences.assign(batch.lengths);
     const TokenDropout token_dropout{dropout.words, dropout.features, dropout.random.split(0)};
-    ConstMatrixView<T> x = parameters_.embedding.forward(batch, token_dropout, cache.embedding);
+    const ConstMatrixView<T> tokens = parameters_.embedding.forward(batch, token_dropout, cache.embedding);
+    ConstMatrixView<T> x = tokens;
     if (config_.positions == ClassifierPositions::sinusoidal) {
       x = positions_.forward(x, cache.sequences, cache.positions);
     }
     x = dropped(embedding_dropout(cache), x, cache.embedded);
-    const auto pooled = dropped(pooled_dropout(cache), encode(x, cache), cache.pooled);
-    return parameters_.classifier.forward(pooled, cache.classifier);
+    const auto joined = join(encode(x, cache), find(tokens, cache), cache);
+    return parameters_.classifier.forward(dropped(pooled_dropout(cache), joined, cache.kept), cache.classifier);
   }
   /// Without dropout.
   ConstMatrixView<T> forward(const TokenBatch& batch, Cache& cache) const { return forward(batch, {}, cache); }
@@ -145,22 +162,35 @@ class TextClassifier {
   void backward(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
     const Parameters& p = parameters_;
     auto d = p.classifier.backward(dlogits, cache.classifier, grads.classifier.parameters());
-    d = dropped(pooled_dropout(cache), d, cache.dpooled);
+    split(dropped(pooled_dropout(cache), d, cache.dkept), cache);
     if (p.mat) {
-      d = p.mat->pooled_backward(d, cache.mat, grads.mat->parameters());
+      d = p.mat->pooled_backward(cache.dpooled, cache.mat, grads.mat->parameters());
     } else {
-      mean_backward(d, cache);
+      mean_backward(cache.dpooled, cache);
       d = p.transformer_encoder->backward(cache.dencoded, cache.transformer_encoder,
                                           grads.transformer_encoder->parameters());
     }
     d = dropped(embedding_dropout(cache), d, cache.dembedded);
+    if (p.convolution) {
+      const auto dwords = p.convolution->backward(cache.dfound, cache.convolution, grads.convolution->parameters());
+      cache.dtokens.resize(d.shape());
+      add<T>(d, dropped(embedding_dropout(cache), dwords, cache.dwords), cache.dtokens);
+      d = cache.dtokens;
+    }
     p.embedding.backward(d, cache.embedding, grads.embedding.parameters());
   }
 
  private:
   [[nodiscard]] static const Config& checked(const Config& config) {
     check_value(config.classes >= 1, "TextClassifier: classes", config.classes, "at least 1");
+    check_value(config.filters >= 0, "TextClassifier: filters", config.filters, "at least 0");
     return config;
+  }
+  [[nodiscard]] static typename MaxConvolution<T>::Config convolution_config(const Config& c) {
+    typename MaxConvolution<T>::Config convolution;
+    convolution.features = c.dim;
+    convolution.filters = c.filters;
+    return convolution;
   }
   [[nodiscard]] static Dropout embedding_dropout(const Cache& cache) {
     return {cache.dropout.embedding, cache.dropout.random.split(1)};
@@ -183,14 +213,39 @@ class TextClassifier {
       return parameters_.mat->pooled(cache.mat);
     }
     const auto h = parameters_.transformer_encoder->forward(x, cache.sequences, call, cache.transformer_encoder);
-    cache.pooled.resize({cache.sequences.count(), config_.dim});
-    cache.pooled.fill(T(0));
+    cache.mean.resize({cache.sequences.count(), config_.dim});
+    cache.mean.fill(T(0));
     for (Index b = 0; b < cache.sequences.count(); ++b) {
       for (Index t = cache.sequences.begin(b); t < cache.sequences.end(b); ++t) {
-        simd::add_scaled(config_.dim, cache.pooled.view().row(b), mean_factor(cache, b), h.row(t));
+        simd::add_scaled(config_.dim, cache.mean.view().row(b), mean_factor(cache, b), h.row(t));
       }
     }
-    return cache.pooled;
+    return cache.mean;
+  }
+  /// What the convolution finds in the embedded tokens, which lack the same elements as those the encoder reads.
+  [[nodiscard]] ConstMatrixView<T> find(ConstMatrixView<T> tokens, Cache& cache) const {
+    if (!parameters_.convolution) return {};
+    const auto words = dropped(embedding_dropout(cache), tokens, cache.words);
+    return parameters_.convolution->forward(words, cache.sequences, cache.convolution);
+  }
+  /// The rows of both side by side.
+  [[nodiscard]] ConstMatrixView<T> join(ConstMatrixView<T> pooled, ConstMatrixView<T> found, Cache& cache) const {
+    if (!parameters_.convolution) return pooled;
+    cache.joined.resize({pooled.rows(), config_.dim + config_.filters});
+    for (Index b = 0; b < pooled.rows(); ++b) {
+      T* row = std::copy_n(pooled.row(b), config_.dim, cache.joined.view().row(b));
+      std::copy_n(found.row(b), config_.filters, row);
+    }
+    return cache.joined;
+  }
+  /// The backward of join.
+  void split(ConstMatrixView<T> djoined, Cache& cache) const {
+    cache.dpooled.resize({djoined.rows(), config_.dim});
+    cache.dfound.resize({djoined.rows(), config_.filters});
+    for (Index b = 0; b < djoined.rows(); ++b) {
+      std::copy_n(djoined.row(b), config_.dim, cache.dpooled.view().row(b));
+      std::copy_n(djoined.row(b) + config_.dim, config_.filters, cache.dfound.view().row(b));
+    }
   }
   void mean_backward(ConstMatrixView<T> dpooled, Cache& cache) const {
     cache.dencoded.resize({cache.sequences.rows(), config_.dim});

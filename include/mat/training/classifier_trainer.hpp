@@ -23,7 +23,7 @@ struct ClassifierTraining {
   double embedding_rate = 5.0;   ///< Times learning_rate is that of the embedding, whose rows learn rarely.
   double warmup = 0.1;           ///< Part of the steps in which the rate rises.
   double weight_decay = 0.01;    ///< Of matrices.
-  double label_smoothing = 0.1;  ///< See CrossEntropy.
+  double label_smoothing = 0.0;  ///< See CrossEntropy.
   double max_norm = 1.0;         ///< Of the gradients; 0: no clipping.
   double average_decay = 0.0;    ///< Of a moving average of the parameters; 0: none.
   Index patience = 0;            ///< Epochs without a better validation until it stops; 0: never.

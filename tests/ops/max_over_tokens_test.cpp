@@ -1,0 +1,63 @@
+#include "support/catch.hpp"
+#include "support/gradients.hpp"
+
+#include <mat/ops/max_over_tokens.hpp>
+
+#include <cmath>
+#include <limits>
+
+using namespace mat;
+using namespace mat::test;
+
+TEST_CASE("the maximum over tokens is that of each column and sequence, the first of equal ones", "[ops]") {
+  const Matrix<float> x({5, 2}, {-3, 7, -1, 7, 4, -5, 2, -4, 6, -6});
+  Matrix<float> y({3, 2});
+  Matrix<Index> largest({3, 2});
+  y.fill(9);
+  max_over_tokens_forward<float>(x, Sequences({2, 0, 3}), y, largest);
+  CHECK(y == Matrix<float>({3, 2}, {-1, 7, 0, 0, 6, -4}));
+  CHECK(largest == Matrix<Index>({3, 2}, {1, 0, -1, -1, 4, 3}));
+}
+
+TEST_CASE("NaN is the largest number of a column", "[ops]") {
+  const Index place = GENERATE(0, 1, 2);
+  Matrix<float> x({3, 1}, {1, 2, 3}), y({1, 1});
+  Matrix<Index> largest({1, 1});
+  x(place, 0) = std::numeric_limits<float>::quiet_NaN();
+  max_over_tokens_forward<float>(x, Sequences::single(3), y, largest);
+  CHECK(std::isnan(y(0, 0)));
+  CHECK(largest(0, 0) == place);
+}
+
+TEST_CASE("max_over_tokens_backward is the gradient of max_over_tokens_forward", "[ops]") {
+  const Sequences sequences({2, 0, 5, 1});
+  auto x = random_tensor<double, 2>({8, 6}, 1);
+  const auto dy = random_tensor<double, 2>({4, 6}, 2);
+  Matrix<double> y(dy.shape()), dx(x.shape());
+  Matrix<Index> largest(dy.shape());
+  const auto loss = [&] {
+    max_over_tokens_forward<double>(x, sequences, y, largest);
+    return inner_product<double, 2>(y, dy);
+  };
+  loss();
+  dx.fill(9);
+  max_over_tokens_backward<double>(dy, largest, dx);
+  CHECK(gradient_error(loss, x, dx) < 1e-6);
+}
+
+TEST_CASE("a maximum over tokens that does not fit is refused", "[ops]") {
+  const Matrix<float> x({5, 2});
+  Matrix<float> y({3, 2}), narrow({3, 1}), dx({5, 3});
+  Matrix<Index> largest({3, 2}), short_one({2, 2});
+  const Sequences sequences({2, 0, 3});
+  CHECK_THROWS_WITH(max_over_tokens_forward<float>(x, Sequences::single(4), y, largest),
+                    "max_over_tokens_forward: x is 5 tokens, expected 4, the rows of its sequences");
+  CHECK_THROWS_WITH(max_over_tokens_forward<float>(x, sequences, narrow, largest),
+                    "max_over_tokens_forward: y is [3, 1], expected [3, 2]");
+  CHECK_THROWS_WITH(max_over_tokens_forward<float>(x, sequences, y, short_one),
+                    "max_over_tokens_forward: largest is [2, 2], expected [3, 2]");
+  CHECK_THROWS_WITH(max_over_tokens_backward<float>(y, short_one, dx),
+                    "max_over_tokens_backward: largest is [2, 2], expected [3, 2]");
+  CHECK_THROWS_WITH(max_over_tokens_backward<float>(y, largest, dx),
+                    "max_over_tokens_backward: dx is [5, 3], expected [*, 2]");
+}
