@@ -50,11 +50,15 @@ void check_matmul(std::string_view what, const MatmulOperand<T>& a, const Matmul
 
 template <class T>
 void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, const T* bias, MatmulStart start) {
-  const MatmulBlocks<T> blocks(a.rows, b.cols, a.cols);
+  const MatmulProblem<T> problem{a.data,   a.row_stride,   a.col_stride, b.data, b.row_stride, b.col_stride,
+                                 c.data(), c.row_stride(), a.cols,       bias,   start};
+  const MatmulBlocks<T> blocks(problem, a.rows, b.cols);
   parallel_for(blocks.count(), a.rows * b.cols * a.cols, [&](Index block, int) {
-    matmul_block(MatmulProblem<T>{a.data, a.row_stride, a.col_stride, b.data, b.row_stride, b.col_stride, c.data(),
-                                  c.row_stride(), a.cols, bias, start},
-                 blocks.rows(block), blocks.cols(block));
+    if (a.col_stride == 1) {
+      matmul_block(problem, blocks.rows(block), blocks.cols(block));
+    } else {
+      matmul_transposed_block(problem, blocks.rows(block), blocks.cols(block));
+    }
   });
 }
 

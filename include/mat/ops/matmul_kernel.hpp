@@ -157,45 +157,57 @@ struct MatmulRange {
   Index begin, end;
 };
 
+/// Panels of a block whose a lies transposed.
+inline constexpr Index kTransposedPanels = 8;
+
 /// One block of results: packs each panel of b once and runs all its rows against it.
 template <class T>
 void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols) {
   alignas(64) T panel[kPanelDepth * kPanelCols<T>];
-  alignas(64) T a_packed[kPanelDepth * kTileRows * 8];
-  const bool pack_a = p.a_col != 1;
-  const Index most_rows = pack_a ? kTileRows * 8 : rows.end - rows.begin;
-  for (Index i = rows.begin; i < rows.end; i += most_rows) {
-    const Index m = std::min(most_rows, rows.end - i);
-    for (Index k = 0; k == 0 || k < p.depth; k += kPanelDepth) {
-      const Index depth = std::min(kPanelDepth, p.depth - k);
-      const T* a = p.a + i * p.a_row + k * p.a_col;
-      Index a_row = p.a_row, a_col = p.a_col;
-      if (pack_a) {
-        for (Index kk = 0; kk < depth; ++kk) {
-          const T* column = a + kk * p.a_col;
-          if (p.a_row == 1) {
-            std::copy_n(column, m, a_packed + kk * m);
-          } else {
-            for (Index r = 0; r < m; ++r) a_packed[kk * m + r] = column[r * p.a_row];
-          }
-        }
-        a = a_packed;
-        a_row = 1;
-        a_col = m;
+  const Index m = rows.end - rows.begin;
+  for (Index k = 0; k == 0 || k < p.depth; k += kPanelDepth) {
+    const Index depth = std::min(kPanelDepth, p.depth - k);
+    const MatmulStart start = k == 0 ? p.start : MatmulStart::add;
+    for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
+      const Index n = std::min(kPanelCols<T>, cols.end - j);
+      const T* b = p.b + k * p.b_row + j * p.b_col;
+      Index b_stride = p.b_row;
+      // A panel that lies contiguous already and is used by few rows is not worth a copy.
+      if (p.b_col != 1 || n < kPanelCols<T> || m > 2 * kTileRows) {
+        pack_panel(depth, n, b, p.b_row, p.b_col, panel);
+        b = panel;
+        b_stride = kPanelCols<T>;
       }
-      const MatmulStart start = k == 0 ? p.start : MatmulStart::add;
+      matmul_panel(m, n, depth, p.a + rows.begin * p.a_row + k * p.a_col, p.a_row, p.a_col, b, b_stride,
+                   p.c + rows.begin * p.c_row + j, p.c_row, start, p.bias == nullptr ? nullptr : p.bias + j);
+    }
+  }
+}
+
+/// As matmul_block where a lies transposed, as in the gradient of a weight: strips of a are copied, and each meets all
+/// panels of the block, which are packed once. Copies of both are as small as the caches want them.
+template <class T>
+void matmul_transposed_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols) {
+  constexpr Index kDepth = kPanelDepth / 2, kStripRows = 8 * kTileRows;
+  alignas(64) T panels[kDepth * kTransposedPanels * kPanelCols<T>];
+  alignas(64) T strip[kDepth * kStripRows];
+  for (Index k = 0; k == 0 || k < p.depth; k += kDepth) {
+    const Index depth = std::min(kDepth, p.depth - k);
+    const MatmulStart start = k == 0 ? p.start : MatmulStart::add;
+    for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
+      pack_panel(depth, std::min(kPanelCols<T>, cols.end - j), p.b + k * p.b_row + j * p.b_col, p.b_row, p.b_col,
+                 panels + (j - cols.begin) * kDepth);
+    }
+    for (Index i = rows.begin; i < rows.end; i += kStripRows) {
+      const Index m = std::min(kStripRows, rows.end - i);
+      const T* a = p.a + i * p.a_row + k * p.a_col;
+      for (Index kk = 0; kk < depth; ++kk) {
+        for (Index r = 0; r < m; ++r) strip[kk * kStripRows + r] = a[kk * p.a_col + r * p.a_row];
+      }
       for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
-        const Index n = std::min(kPanelCols<T>, cols.end - j);
-        const T* b = p.b + k * p.b_row + j * p.b_col;
-        Index b_stride = p.b_row;
-        // A panel that lies contiguous already and is used by few rows is not worth a copy.
-        if (p.b_col != 1 || n < kPanelCols<T> || m > 2 * kTileRows) {
-          pack_panel(depth, n, b, p.b_row, p.b_col, panel);
-          b = panel;
-          b_stride = kPanelCols<T>;
-        }
-        matmul_panel(m, n, depth, a, a_row, a_col, b, b_stride, p.c + i * p.c_row + j, p.c_row, start,
-                     p.bias == nullptr ? nullptr : p.bias + j);
+        matmul_panel<T>(m, std::min(kPanelCols<T>, cols.end - j), depth, strip, 1, kStripRows,
+                        panels + (j - cols.begin) * kDepth, kPanelCols<T>, p.c + i * p.c_row + j, p.c_row, start,
+                        p.bias == nullptr ? nullptr : p.bias + j);
       }
     }
   }
@@ -205,15 +217,16 @@ void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols)
 template <class T>
 class MatmulBlocks {
  public:
-  MatmulBlocks(Index m, Index n, Index depth) : m_(m), n_(n) {
+  explicit MatmulBlocks(const MatmulProblem<T>& p, Index m, Index n) : m_(m), n_(n) {
+    const bool transposed = p.a_col != 1;
     // Rows of a block: few enough for its part of a to stay in the second-level cache, many enough to pay for packing
     // b.
     constexpr Index kCacheBytes = 512 * 1024;
-    const Index fits = kCacheBytes / (static_cast<Index>(sizeof(T)) * std::max<Index>(depth, 1));
-    block_rows_ = std::max<Index>(16, fits / kTileRows) * kTileRows;
+    const Index fits = kCacheBytes / (static_cast<Index>(sizeof(T)) * std::max<Index>(p.depth, 1));
+    block_rows_ = transposed ? 40 * kTileRows : std::max<Index>(16, fits / kTileRows) * kTileRows;
     row_blocks_ = n == 0 ? 0 : (m + block_rows_ - 1) / block_rows_;
     // Columns: a few panels each, so that also a product of few rows can use several threads.
-    block_cols_ = 4 * kPanelCols<T>;
+    block_cols_ = (transposed ? kTransposedPanels : 4) * kPanelCols<T>;
     col_blocks_ = (n + block_cols_ - 1) / block_cols_;
   }
   [[nodiscard]] Index count() const { return row_blocks_ * col_blocks_; }
