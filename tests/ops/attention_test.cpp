@@ -288,3 +288,23 @@ TEST_CASE("attention says what does not fit", "[ops][attention]") {
   CHECK_THROWS_WITH(AttentionMask<float>::causal_window(0),
                     "AttentionMask::causal_window: size is 0, expected at least 1");
 }
+
+TEST_CASE("attention to many tokens takes the memory of its results and a little more", "[ops]") {
+  // A window keeps the test fast; it does not change what is allocated.
+  const Sequences sequences = Sequences::single(16384);
+  const auto x = random_tensor<float, 2>({16384, 8 * 16}, 1);
+  AttentionOptions<float> options;
+  options.heads = 8;
+  options.mask = AttentionMask<float>::causal_window(16);
+  AttentionCache<float> cache;
+  const AttentionInputs<float> inputs{x, x, x, sequences, sequences};
+  const auto beside_y = [&] {
+    return cache.highest.size() + cache.log_sum.size() + cache.row_dot.size() + cache.workspace.size();
+  };
+  (void)attention_forward<float>(options, inputs, cache);
+  const Index limit = 4 * 1024 * 1024 * max_threads() / 4;  // 4 MB a thread
+  CHECK(beside_y() < limit);
+  Matrix<float> dq(x.shape()), dk(x.shape()), dv(x.shape());
+  attention_backward<float>(x, options, inputs, cache, {dq, dk, dv, {}});
+  CHECK(beside_y() < limit);
+}
