@@ -46,8 +46,9 @@ class Contestant {
 
 using Contestants = std::vector<std::unique_ptr<Contestant>>;
 
-/// Defined in torch/threads.cpp.
+/// Defined in torch/settings.cpp.
 void set_torch_threads(int count);
-[[nodiscard]] std::string torch_version();
+/// Names and values that belong to a measurement.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> torch_settings();
 
 }  // namespace bench

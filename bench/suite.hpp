@@ -109,9 +109,14 @@ class Suite {
 
   void describe() const {
     benchmark::AddCustomContext("mat_version", MAT_VERSION_STRING);
+    benchmark::AddCustomContext("eigen_version", std::to_string(EIGEN_WORLD_VERSION) + "." +
+                                                     std::to_string(EIGEN_MAJOR_VERSION) + "." +
+                                                     std::to_string(EIGEN_MINOR_VERSION));
     benchmark::AddCustomContext("threads", std::to_string(threads_));
     benchmark::AddCustomContext("fma_peak_gflops", std::to_string(peak_));
-    if constexpr (kTorch) benchmark::AddCustomContext("torch_version", torch_version());
+    if constexpr (kTorch) {
+      for (const auto& [name, value] : torch_settings()) benchmark::AddCustomContext(name, value);
+    }
   }
 
   /// Makes the contestants and compares what they compute.

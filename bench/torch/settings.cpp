@@ -1,5 +1,6 @@
 #include <ATen/Parallel.h>
 #include <bench/peer.hpp>
+#include <bench/torch/mkl.hpp>
 #include <torch/version.h>
 
 namespace bench {
@@ -9,6 +10,8 @@ void set_torch_threads(int count) {
   at::set_num_interop_threads(count);
 }
 
-std::string torch_version() { return TORCH_VERSION; }
+std::vector<std::pair<std::string, std::string>> torch_settings() {
+  return {{"torch_version", TORCH_VERSION}, {"mkl", mkl_choice()}};
+}
 
 }  // namespace bench
