@@ -3,11 +3,11 @@
 #include <mat/core/parallel.hpp>
 #include <mat/version.hpp>
 
+#include <bench/difference.hpp>
 #include <bench/peak.hpp>
 #include <bench/peer.hpp>
 #include <benchmark/benchmark.h>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -32,28 +32,6 @@ struct Case {
                                                          const std::vector<std::string>& torch_names) {
   if (kTorch) names.insert(names.end(), torch_names.begin(), torch_names.end());
   return names;
-}
-
-/// max |a - b| / max |b| of the array where that is largest: rounding makes it some 1e-6, whatever the scale.
-[[nodiscard]] inline double difference(const std::vector<Result>& a, const std::vector<Result>& b, std::string& where) {
-  double worst = 0;
-  if (a.size() != b.size()) {
-    where = std::to_string(a.size()) + " and " + std::to_string(b.size()) + " arrays";
-    return INFINITY;
-  }
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    double apart = a[i].name == b[i].name && a[i].values.size() == b[i].values.size() ? 0 : INFINITY, largest = 0;
-    for (std::size_t j = 0; j < a[i].values.size() && apart < INFINITY; ++j) {
-      const double x = a[i].values[j], y = b[i].values[j];
-      apart = std::isfinite(x) && std::isfinite(y) ? std::max(apart, std::abs(x - y)) : INFINITY;
-      largest = std::max(largest, std::abs(y));
-    }
-    const double share = apart > 0 ? apart / largest : 0;
-    if (share <= worst) continue;
-    worst = share;
-    where = a[i].name;
-  }
-  return worst;
 }
 
 /// The cases of one program. Each is checked once, before the first timing of any of its contestants.
@@ -126,13 +104,12 @@ class Suite {
     entry.differences.assign(entry.contestants.size(), 0);
     const std::vector<Result> expected = entry.contestants[0]->results();
     for (std::size_t i = 1; i < entry.contestants.size(); ++i) {
-      std::string where;
-      entry.differences[i] = difference(expected, entry.contestants[i]->results(), where);
-      if (entry.differences[i] <= c.tolerance) continue;
+      const Difference found = difference(entry.contestants[i]->results(), expected);
+      entry.differences[i] = found.value;
+      if (found.value <= c.tolerance) continue;
       char numbers[100];
-      std::snprintf(numbers, sizeof numbers, ": difference is %.3g, expected at most %.3g", entry.differences[i],
-                    c.tolerance);
-      entry.failure = c.name + "/" + c.contestants[i] + ": " + where + numbers;
+      std::snprintf(numbers, sizeof numbers, ": difference is %.3g, expected at most %.3g", found.value, c.tolerance);
+      entry.failure = c.name + "/" + c.contestants[i] + ": " + found.array + numbers;
     }
   }
 
