@@ -94,10 +94,15 @@ class MadeUpTimes(WithFolder):
         self.assertEqual(done.returncode, 0, done.stderr)
         small, alone = self.results()
         self.assertEqual((small["question"], small["case"]), ("fast", "small"))
-        self.assertEqual(small["mat"], {"seconds": 0.01, "share": 0.5})
-        self.assertEqual(small["peers"], {"torch": {"seconds": 0.03, "share": 0.5, "difference": 1e-7, "ratio": 3.0}})
+        self.assertEqual(small["mat"], {"seconds": 0.01, "share": 0.5, "cpu_share": 1})
+        self.assertEqual(small["peers"], {"torch": {"seconds": 0.03, "share": 0.5, "difference": 1e-7, "cpu_share": 1,
+                                                    "ratio": 3.0}})
         self.assertEqual((alone["question"], alone["peers"]), ("slow", {}))
         self.assertEqual(len(self.runs.read_text().splitlines()), 2)
+
+    def test_times_of_a_busy_core_are_said(self):
+        self.assertIn("during 1 of the times, so they are too long: slow/small/mat\n", self.run_fake().stderr)
+        self.assertNotIn("warning", self.run_fake("--filter", "fast").stderr)
 
     def test_filter_chooses_cases(self):
         self.run_fake("--repetitions", "1", "--filter", "^slow")
