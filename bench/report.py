@@ -104,23 +104,24 @@ def svg(data):
         for peer in [name for name in peers if name in result["peers"]]:
             values = result["peers"][peer]
             bars.bar(LABELS, y + 1, values["ratio"] * scale, ROW - 2, colors[peer])
-            bars.text(LABELS + values["ratio"] * scale + 4, y + ROW - 4, f"{values['ratio']:.2f}", font_size=10)
+            bars.text(LABELS + max(1, values["ratio"]) * scale + 4, y + ROW - 4, f"{values['ratio']:.2f}", font_size=10)
             y += ROW
         y += GAP
 
     drawing = Drawing()
     drawing.text(10, 22, "Time of each peer, in times of mat", font_size=16, font_weight="bold")
-    drawing.text(10, 40, f"{data['machine']['cpu']}, one thread, {data['machine']['date']}; above 1 mat is faster",
-                 fill="#555555")
+    machine = data["machine"]
+    mkl = f", MKL {machine['mkl']}" if machine["mkl"] else ""
+    drawing.text(10, 40, f"{machine['cpu']}, one thread{mkl}, {machine['date']}; above 1 mat is faster", fill="#555555")
     x = 10
     for peer in peers:
         drawing.bar(x, 52, 12, 12, colors[peer])
         drawing.text(x + 17, 62, peer)
         x += 40 + 7 * len(peer)
     step = axis_step(largest)
-    for i in range(int(largest / step) + 1):
-        drawing.vertical(LABELS + i * step * scale, TOP + 10, y, "#dddddd", 1)
-        drawing.text(LABELS + i * step * scale, TOP + 4, f"{i * step:g}", text_anchor="middle", fill="#555555")
+    for number in {1, *(i * step for i in range(1, int(largest / step) + 1))}:
+        drawing.vertical(LABELS + number * scale, TOP + 10, y, "#dddddd", 1)
+        drawing.text(LABELS + number * scale, TOP + 4, f"{number:g}", text_anchor="middle", fill="#555555")
     drawing.lines += bars.lines
     drawing.vertical(LABELS + scale, TOP + 10, y, "#000000", 1.5)
     return drawing.document(LABELS + PLOT + NUMBERS, y + 10)
