@@ -1,67 +1,97 @@
-// How fast is attention, forward and backward, full and causal, for one sequence and for a batch of short ones?
-#include <mat/layers/initialize.hpp>
+// How fast is attention, forward and backward: full and causal, long and short, and for sequences of many lengths?
 #include <mat/ops/attention.hpp>
 
-#include <benchmark/benchmark.h>
+#include <bench/attention.hpp>
+#include <bench/suite.hpp>
+#include <bench/workload.hpp>
 
 namespace {
 
-using namespace mat;
+using namespace bench;
+using mat::Index;
+using mat::Matrix;
 
-struct Workload {
-  Sequences sequences;
-  Matrix<float> q, k, v, dy;
-  AttentionOptions<float> options;
-
-  Workload(Index batch, Index length, Index heads, Index head_dim, bool causal)
-      : sequences(Sequences::uniform(batch, length)) {
-    options.heads = heads;
-    if (causal) options.mask = AttentionMask<float>::causal();
+class MatAttention final : public Contestant {
+ public:
+  /// `description` without its pointers, which will be those of this object's inputs.
+  explicit MatAttention(const AttentionWork& description)
+      : work_(description), sequences_(sequences_of(description.lengths)) {
+    options_.heads = work_.heads;
+    if (work_.causal) options_.mask = mat::AttentionMask<float>::causal();
     std::uint64_t seed = 0;
-    for (Matrix<float>* m : {&q, &k, &v, &dy}) {
-      m->resize({batch * length, heads * head_dim});
-      initialize_normal<float>(*m, 1, Random(++seed));
+    for (Matrix<float>* m : {&q_, &k_, &v_, &dy_}) {
+      *m = random_matrix(sequences_.rows(), work_.heads * work_.head_dim, ++seed);
     }
+    for (Matrix<float>* m : {&dq_, &dk_, &dv_}) m->resize(q_.shape());
+    work_.q = q_.data();
+    work_.k = k_.data();
+    work_.v = v_.data();
+    work_.dy = dy_.data();
   }
-  [[nodiscard]] AttentionInputs<float> inputs() const { return {q, k, v, sequences, sequences}; }
+  [[nodiscard]] const AttentionWork& work() const { return work_; }
+
+  void run() override {
+    const mat::AttentionInputs<float> inputs{q_, k_, v_, sequences_, sequences_};
+    mat::attention_forward(options_, inputs, cache_);
+    if (work_.backward) mat::attention_backward<float>(dy_, options_, inputs, cache_, {dq_, dk_, dv_, {}});
+  }
+  std::vector<Result> results() override {
+    run();
+    if (!work_.backward) return {result_of("y", cache_.y)};
+    return {result_of("y", cache_.y), result_of("dq", dq_), result_of("dk", dk_), result_of("dv", dv_)};
+  }
+
+ private:
+  AttentionWork work_;
+  mat::Sequences sequences_;
+  mat::AttentionOptions<float> options_;
+  mat::AttentionCache<float> cache_;
+  Matrix<float> q_, k_, v_, dy_, dq_, dk_, dv_;
 };
 
 /// Products of a forward are counted as 4 T^2 D for each head, of a backward as 10 T^2 D; half of that when causal.
-void set_flops(benchmark::State& state, double products) {
-  const double pairs = static_cast<double>(state.range(0) * state.range(1) * state.range(1) * state.range(2));
-  const double work = products * pairs * static_cast<double>(state.range(3)) / (state.range(4) != 0 ? 2 : 1);
-  state.counters["GFLOP/s"] = benchmark::Counter(work * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+double flops_of(const AttentionWork& work) {
+  double pairs = 0;
+  for (const std::int64_t length : work.lengths) pairs += static_cast<double>(length * length);
+  const double width = static_cast<double>(work.heads * work.head_dim);
+  return pairs * width * (work.backward ? 14 : 4) / (work.causal ? 2 : 1);
 }
 
-void attention_forward_pass(benchmark::State& state) {
-  const Workload w(state.range(0), state.range(1), state.range(2), state.range(3), state.range(4) != 0);
-  AttentionCache<float> cache;
-  for (auto _ : state) benchmark::DoNotOptimize(attention_forward(w.options, w.inputs(), cache).data());
-  set_flops(state, 4);
-}
-
-void attention_forward_and_backward(benchmark::State& state) {
-  const Workload w(state.range(0), state.range(1), state.range(2), state.range(3), state.range(4) != 0);
-  AttentionCache<float> cache;
-  Matrix<float> dq(w.q.shape()), dk(w.k.shape()), dv(w.v.shape());
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(attention_forward(w.options, w.inputs(), cache).data());
-    attention_backward<float>(w.dy, w.options, w.inputs(), cache, {dq, dk, dv, {}});
-    benchmark::DoNotOptimize(dk.data());
-  }
-  set_flops(state, 14);
-}
-
-void sizes(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"B", "T", "H", "D", "causal"})->Unit(benchmark::kMillisecond);
-  for (const int causal : {0, 1}) {
-    for (const int length : {256, 512, 1024, 2048}) bench->Args({1, length, 8, 64, causal});
-    bench->Args({8, 64, 4, 32, causal});
+void add_pair(Suite& suite, const std::string& sizes, AttentionWork work) {
+  for (const bool backward : {false, true}) {
+    work.backward = backward;
+    Case c;
+    c.name = std::string("attention/") + (backward ? "forward_backward_" : "forward_") + sizes;
+    c.contestants = with_torch({"mat"}, {"torch"});
+    c.flops = flops_of(work);
+    c.make = [work] {
+      auto ours = std::make_unique<MatAttention>(work);
+      Contestants all;
+      if constexpr (kTorch) all.push_back(torch_attention(ours->work()));
+      all.insert(all.begin(), std::move(ours));
+      return all;
+    };
+    suite.add(std::move(c));
   }
 }
-BENCHMARK(attention_forward_pass)->Apply(sizes);
-BENCHMARK(attention_forward_and_backward)->Apply(sizes);
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  Suite suite;
+  for (const bool causal : {false, true}) {
+    for (const std::int64_t length : {256, 512, 1024, 2048, 4096, 8192}) {
+      const std::string mask = causal ? "causal" : "full";
+      add_pair(suite, mask + "_B1_H8_D64_T" + std::to_string(length), {{length}, 8, 64, causal});
+    }
+  }
+  for (const std::int64_t length : {64, 128, 256}) {
+    const std::vector<std::int64_t> lengths(8, length);
+    add_pair(suite, "full_B8_H4_D32_T" + std::to_string(length), {lengths, 4, 32});
+  }
+  for (const std::int64_t longest : {256, 512}) {
+    const auto lengths = random_integers(16, longest / 4, longest, 5);
+    add_pair(suite, "ragged_B16_H8_D64_T" + std::to_string(longest), {lengths, 8, 64});
+  }
+  return suite.run(argc, argv);
+}

@@ -1,55 +1,75 @@
-// How fast are the products that transformers are made of, beside Eigen's product of the same matrices?
-#include <mat/layers/initialize.hpp>
+// How fast are the products that transformers are made of, beside Eigen's and PyTorch's of the same matrices?
 #include <mat/ops/matmul.hpp>
 
-#include <benchmark/benchmark.h>
+#include <bench/matmul.hpp>
+#include <bench/suite.hpp>
+#include <bench/workload.hpp>
 
 namespace {
 
-using namespace mat;
+using namespace bench;
+using mat::Matrix;
 
-struct Workload {
-  Matrix<float> x, w, y;
+enum class Library { mat, eigen };
 
-  explicit Workload(const benchmark::State& state)
-      : x({state.range(0), state.range(2)}), w({state.range(1), state.range(2)}), y({state.range(0), state.range(1)}) {
-    initialize_normal<float>(x, 1, Random(1));
-    initialize_normal<float>(w, 1, Random(2));
+class EigenOrMat final : public Contestant {
+ public:
+  EigenOrMat(const MatmulWork& sizes, Library library)
+      : library_(library),
+        x_(random_matrix(sizes.rows, sizes.in, 1)),
+        w_(random_matrix(sizes.out, sizes.in, 2)),
+        y_({sizes.rows, sizes.out}),
+        work_{sizes.rows, sizes.out, sizes.in, x_.data(), w_.data()} {}
+  [[nodiscard]] const MatmulWork& work() const { return work_; }
+
+  void run() override {
+    if (library_ == Library::mat) {
+      mat::matmul<float>(x_, mat::transposed<float>(w_), y_);
+    } else {
+      y_.matrix().noalias() = x_.matrix() * w_.matrix().transpose();
+    }
+    benchmark::DoNotOptimize(y_.data());
+    benchmark::ClobberMemory();
   }
+  std::vector<Result> results() override {
+    run();
+    return {result_of("y", y_)};
+  }
+
+ private:
+  Library library_;
+  Matrix<float> x_, w_, y_;
+  MatmulWork work_;
 };
 
-void set_flops(benchmark::State& state) {
-  const double work = 2.0 * static_cast<double>(state.range(0) * state.range(1) * state.range(2));
-  state.counters["GFLOP/s"] = benchmark::Counter(work * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+void add_shape(Suite& suite, const MatmulWork& sizes) {
+  Case c;
+  c.name = "matmul/rows" + std::to_string(sizes.rows) + "_out" + std::to_string(sizes.out) + "_in" +
+           std::to_string(sizes.in);
+  c.contestants = with_torch({"mat", "eigen"}, {"torch"});
+  c.flops = 2.0 * static_cast<double>(sizes.rows * sizes.out * sizes.in);
+  // Few rows reuse the weights too little: reading them is the limit.
+  const auto numbers = sizes.rows * (sizes.in + sizes.out) + sizes.out * sizes.in;
+  if (sizes.rows <= 8) c.bytes = 4.0 * static_cast<double>(numbers);
+  c.make = [sizes] {
+    auto ours = std::make_unique<EigenOrMat>(sizes, Library::mat);
+    Contestants all;
+    all.push_back(std::make_unique<EigenOrMat>(sizes, Library::eigen));
+    if constexpr (kTorch) all.push_back(torch_matmul(ours->work()));
+    all.insert(all.begin(), std::move(ours));
+    return all;
+  };
+  suite.add(std::move(c));
 }
-
-void mat_x_wt(benchmark::State& state) {
-  Workload m(state);
-  for (auto _ : state) {
-    matmul<float>(m.x, transposed<float>(m.w), m.y);
-    benchmark::DoNotOptimize(m.y.data());
-  }
-  set_flops(state);
-}
-
-void eigen_x_wt(benchmark::State& state) {
-  Workload m(state);
-  for (auto _ : state) {
-    m.y.matrix().noalias() = m.x.matrix() * m.w.matrix().transpose();
-    benchmark::DoNotOptimize(m.y.data());
-  }
-  set_flops(state);
-}
-
-void sizes(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"rows", "out", "in"})->Unit(benchmark::kMicrosecond);
-  for (const int rows : {1, 8, 64, 768, 2048})
-    bench->Args({rows, 128, 128})->Args({rows, 512, 128})->Args({rows, 128, 512});
-  bench->Args({512, 2048, 512})->Args({512, 512, 512});
-}
-BENCHMARK(mat_x_wt)->Apply(sizes);
-BENCHMARK(eigen_x_wt)->Apply(sizes);
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  Suite suite;
+  for (const std::int64_t rows : {1, 8, 64, 768, 2048}) {
+    for (const auto& [out, in] : {std::pair{128, 128}, {512, 128}, {128, 512}}) add_shape(suite, {rows, out, in});
+  }
+  add_shape(suite, {512, 2048, 512});
+  add_shape(suite, {512, 512, 512});
+  return suite.run(argc, argv);
+}

@@ -1,0 +1,11 @@
+# Runs compare_test.py beside this file, which needs Python 3 and none of its packages.
+cmake_minimum_required(VERSION 3.25)
+find_program(python python3)
+if(NOT python)
+  message(NOTICE "skipped: there is no python3")
+  return()
+endif()
+execute_process(COMMAND ${python} ${CMAKE_CURRENT_LIST_DIR}/compare_test.py RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "compare_test.py ended with ${result}")
+endif()
