@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/blocks/transformer_encoder.hpp>
+#include <mat/blocks/packed_encoder.hpp>
 
 #include <bench/encoder.hpp>
 #include <bench/suite.hpp>
@@ -15,6 +15,7 @@ class MatEncoder final : public Contestant {
   explicit MatEncoder(const EncoderWork& description)
       : work_(description),
         encoder_(config(description), mat::Random(1)),
+        packed_(encoder_),
         grads_(mat::zeros_like(encoder_.parameters())),
         sequences_(mat::Sequences::uniform(description.batch, description.length)),
         x_(random_matrix(sequences_.rows(), description.d_model, 2)),
@@ -27,7 +28,7 @@ class MatEncoder final : public Contestant {
 
   void run() override {
     if (!work_.backward) {
-      y_ = encoder_.infer(x_, sequences_, {}, cache_);
+      y_ = packed_.forward(x_, sequences_, {}, packed_cache_);
       return;
     }
     mat::set_zero(grads_);
@@ -57,6 +58,8 @@ class MatEncoder final : public Contestant {
 
   EncoderWork work_;
   Encoder encoder_;
+  mat::PackedEncoder<float> packed_;  // for inference
+  mat::PackedEncoder<float>::Cache packed_cache_;
   Encoder::Parameters grads_;
   Encoder::Cache cache_;
   mat::Sequences sequences_;

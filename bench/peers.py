@@ -93,6 +93,46 @@ class Encoder:
         return lambda: session.run(None, inputs)
 
 
+def decode_step(torch, tokens):
+    """decode/*: one token through 4 norm-first causal layers, d128 h4 ff512, with the keys and values before it cached."""
+    torch.manual_seed(1)
+    d, heads = 128, 4
+    layers = [torch.nn.TransformerEncoderLayer(d, heads, 4 * d, dropout=0.0, activation="gelu", batch_first=True,
+                                               norm_first=True).eval() for _ in range(4)]
+    norm = torch.nn.LayerNorm(d)
+    earlier = [torch.zeros(2, 1, heads, tokens, d // heads) for _ in layers]
+    functional = torch.nn.functional
+
+    def extend(x, position):
+        end = position + x.size(1)
+        for layer, cache in zip(layers, earlier):
+            attention = layer.self_attn
+            qkv = functional.linear(layer.norm1(x), attention.in_proj_weight, attention.in_proj_bias)
+            q, k, v = qkv.view(1, x.size(1), 3, heads, d // heads).permute(2, 0, 3, 1, 4).unbind(0)
+            cache[0, :, :, position:end] = k
+            cache[1, :, :, position:end] = v
+            y = functional.scaled_dot_product_attention(q, cache[0, :, :, :end], cache[1, :, :, :end],
+                                                        is_causal=x.size(1) > 1)
+            x = x + attention.out_proj(y.transpose(1, 2).reshape(x.shape))
+            x = x + layer.linear2(functional.gelu(layer.linear1(layer.norm2(x))))
+        return norm(x)
+
+    x = torch.randn(1, tokens, d)
+    with torch.inference_mode():
+        extend(x[:, :-1], 0)
+        whole = torch.nn.Transformer.generate_square_subsequent_mask(tokens)
+        expected = x
+        for layer in layers:
+            expected = layer(expected, src_mask=whole, is_causal=True)
+        check(extend(x[:, -1:], tokens - 1), norm(expected)[:, -1:])
+
+    def call():
+        with torch.inference_mode():
+            return extend(x[:, -1:], tokens - 1)
+
+    return call
+
+
 def make_model(torch, kind):
     """The classifier or the character GPT of bench/train_step.hpp, from torch.nn's modules."""
     nn = torch.nn
@@ -157,6 +197,8 @@ def all_peers(torch, runtime, threads):
         peers[f"{case}/torch-compile"] = lambda n=length: Encoder(torch, n).compiled()
         if runtime is not None:
             peers[f"{case}/onnxruntime"] = lambda n=length: Encoder(torch, n).onnxruntime(runtime, threads)
+    for tokens in (64, 1024, 4096):
+        peers[f"decode/gpt_d128_h4_L4_float32_context{tokens}/torch-python"] = lambda n=tokens: decode_step(torch, n)
     for kind, case in (("classifier", "classifier_B32_T64"), ("char_gpt", "char_gpt_B12_T64")):
         for compiled in (False, True):
             name = f"train_step/{case}/" + ("torch-compile" if compiled else "torch-python")

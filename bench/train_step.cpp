@@ -46,6 +46,7 @@ Classifier make_classifier(const TrainWork& work) {
   config.hidden = work.dim_feedforward;
   config.heads = work.nhead;
   config.layers = work.num_layers;
+  config.filters = 0;
   return Classifier(config, mat::Random(1));
 }
 CharGpt make_char_gpt(const TrainWork& work) {

@@ -3,6 +3,8 @@
 #include <mat/blocks/encoder_layer.hpp>
 #include <mat/layers/packed_linear.hpp>
 
+#include <deque>
+
 namespace mat {
 inline namespace MAT_ABI {
 
@@ -18,15 +20,20 @@ inline namespace MAT_ABI {
 template <class T>
 class PackedEncoderLayer {
  public:
+  /// What one thread needs for a chunk of tokens.
+  struct Chunk {
+    Matrix<T> branch, sum, hidden, gate;  // [rows, d_model] twice, [rows, dim_feedforward] twice
+    typename LayerNorm<T>::Cache norm;
+  };
   /// Memory to work in.
   struct Cache {
-    Matrix<T> qkv;  // [tokens, d_model + 2 kv_dim]
+    typename LayerNorm<T>::Cache norm1;  // with the norms first
+    Matrix<T> qkv;                       // [tokens, d_model + 2 kv_dim]
     Vector<Index> first_queries, first_keys;
     typename RotaryPosition<T>::Cache rotary_queries, rotary_keys;
     AttentionCache<T> attention;
-    Matrix<T> branch, hidden, gate;  // [tokens, d_model], [tokens, dim_feedforward] twice
-    Matrix<T> sum1, sum2;            // after the residuals: [tokens, d_model]
-    typename LayerNorm<T>::Cache norm1, norm2;
+    std::deque<Chunk> chunks;  // of each thread
+    Matrix<T> y;               // [tokens, d_model]
   };
 
   /// Where the keys and values of a sequence's tokens lie, the new ones' places included.
@@ -65,19 +72,18 @@ class PackedEncoderLayer {
                              const Memory* memory, Cache& cache) const {
     check_shape("PackedEncoderLayer::forward: x", x, {kAny, config_.embed_dim});
     check_sequences("PackedEncoderLayer::forward: x", x.rows(), sequences);
-    if (norm_first_) {
-      cache.sum1.resize(x.shape());
-      add<T>(x, attend(norm1_.forward(x, cache.norm1), sequences, mask, memory, cache), cache.sum1);
-      cache.sum2.resize(x.shape());
-      add<T>(cache.sum1, feed_forward(norm2_.forward(cache.sum1, cache.norm2), cache), cache.sum2);
-      return cache.sum2;
-    }
-    cache.sum1.resize(x.shape());
-    add<T>(x, attend(x, sequences, mask, memory, cache), cache.sum1);
-    const auto x1 = norm1_.forward(cache.sum1, cache.norm1);
-    cache.sum2.resize(x.shape());
-    add<T>(x1, feed_forward(x1, cache), cache.sum2);
-    return norm2_.forward(cache.sum2, cache.norm2);
+    const auto attended = attend(norm_first_ ? norm1_.forward(x, cache.norm1) : x, sequences, mask, memory, cache);
+    cache.y.resize(x.shape());
+    const auto threads = static_cast<std::size_t>(max_threads());
+    if (cache.chunks.size() < threads) cache.chunks.resize(threads);
+    // Everything after attention is done for some tokens at a time, so that what lies between stays near the processor.
+    const Index most = chunk_rows(), chunks = (x.rows() + most - 1) / most;
+    parallel_for(chunks, x.rows() * bytes() / static_cast<Index>(sizeof(T)), [&](Index i, Index thread) {
+      const Index first = i * most, rows = std::min(most, x.rows() - first);
+      after_attention(x.middle_rows(first, rows), attended.middle_rows(first, rows),
+                      cache.y.view().middle_rows(first, rows), cache.chunks[static_cast<std::size_t>(thread)]);
+    });
+    return cache.y;
   }
 
  private:
@@ -90,6 +96,7 @@ class PackedEncoderLayer {
     return attention.parameters();
   }
 
+  /// The heads' outputs, before the projection.
   [[nodiscard]] ConstMatrixView<T> attend(ConstMatrixView<T> x, const Sequences& sequences,
                                           const AttentionMask<T>& mask, const Memory* memory, Cache& cache) const {
     const Index d = config_.embed_dim, kv = kv_heads() * head_dim();
@@ -111,7 +118,7 @@ class PackedEncoderLayer {
     const AttentionInputs<T> inputs = memory == nullptr
                                           ? AttentionInputs<T>{q, k, v, sequences, keys}
                                           : AttentionInputs<T>{q, {}, memory->values, sequences, keys, &memory->keys};
-    return out_proj_.forward(attention_forward(options, inputs, cache.attention), cache.branch);
+    return attention_forward(options, inputs, cache.attention);
   }
 
   /// As MultiHeadAttention, where keys are counted from 0; only new keys are rotated, each once.
@@ -141,11 +148,30 @@ class PackedEncoderLayer {
     }
   }
 
-  [[nodiscard]] ConstMatrixView<T> feed_forward(ConstMatrixView<T> x, Cache& cache) const {
-    linear1_.forward(x, cache.hidden);
-    activation_forward<T>(activation_, cache.hidden, cache.hidden);
-    if (linear3_) gate_forward<T>(cache.hidden, linear3_->forward(x, cache.gate), cache.hidden);
-    return linear2_.forward(cache.hidden, cache.branch);
+  /// Tokens of a chunk: half a MiB of what the feed-forward holds, and enough to pay for reading its weights.
+  [[nodiscard]] Index chunk_rows() const {
+    const Index fits = 512 * 1024 / (linear1_.out_features() * static_cast<Index>(sizeof(T)));
+    return std::clamp<Index>(fits, 96, 480) / 24 * 24;
+  }
+
+  void after_attention(ConstMatrixView<T> x, ConstMatrixView<T> attended, MatrixView<T> y, Chunk& chunk) const {
+    chunk.sum.resize(x.shape());
+    add<T>(x, out_proj_.forward(attended, chunk.branch), chunk.sum);
+    if (norm_first_) {
+      const auto branch = feed_forward(norm2_.forward(chunk.sum, chunk.norm), chunk);
+      return add<T>(chunk.sum, branch, y);
+    }
+    const auto x1 = norm1_.forward(chunk.sum, chunk.norm);
+    add<T>(x1, feed_forward(x1, chunk), chunk.sum);
+    const auto& p = norm2_.parameters();
+    layer_norm_forward<T>(chunk.sum, {p.weight, p.bias}, norm2_.config().epsilon, y, chunk.norm.statistics);
+  }
+
+  [[nodiscard]] ConstMatrixView<T> feed_forward(ConstMatrixView<T> x, Chunk& chunk) const {
+    linear1_.forward(x, chunk.hidden);
+    activation_forward<T>(activation_, chunk.hidden, chunk.hidden);
+    if (linear3_) gate_forward<T>(chunk.hidden, linear3_->forward(x, chunk.gate), chunk.hidden);
+    return linear2_.forward(chunk.hidden, chunk.branch);
   }
 
   typename MultiHeadAttention<T>::Config config_;

@@ -23,6 +23,7 @@ class PackedLinear {
     std::copy_n(bias.data(), bias.size(), bias_.data());
   }
 
+  [[nodiscard]] Index out_features() const { return weights_.outputs(); }
   /// Of the weights and the bias.
   [[nodiscard]] Index bytes() const { return weights_.bytes() + bias_.size() * static_cast<Index>(sizeof(T)); }
 

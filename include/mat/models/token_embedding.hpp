@@ -80,7 +80,7 @@ class TokenEmbedding {
     keep(batch, dropout, cache);
     const Index d = config_.dim;
     cache.y.resize({batch.tokens(), d});
-    detail::for_each_row(batch.tokens(), 8 * d, [&](Index t) {
+    detail::for_each_row(batch.tokens(), 2 * d, [&](Index t) {
       T* y = cache.y.view().row(t);
       std::copy_n(parameters_.weight.view().row(cache.words.data()[t]), d, y);
       const T factor = feature_factor(cache, t);

@@ -3,6 +3,7 @@
 #include <mat/core/parallel.hpp>
 #include <mat/core/tensor.hpp>
 #include <mat/ops/matmul_kernel.hpp>
+#include <mat/ops/rows.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -52,8 +53,9 @@ template <class T>
 void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, const T* bias, MatmulStart start) {
   const MatmulProblem<T> problem{a.data,   a.row_stride,   a.col_stride, b.data, b.row_stride, b.col_stride,
                                  c.data(), c.row_stride(), a.cols,       bias,   start};
-  const MatmulBlocks<T> blocks(problem, a.rows, b.cols);
-  parallel_for(blocks.count(), a.rows * b.cols * a.cols, [&](Index block, int) {
+  const Index work = a.rows * b.cols * a.cols;
+  const MatmulBlocks<T> blocks(problem, a.rows, b.cols, work < kParallelGrain ? 1 : max_threads());
+  parallel_for(blocks.count(), work, [&](Index block, int) {
     if (a.col_stride == 1) {
       matmul_block(problem, blocks.rows(block), blocks.cols(block));
     } else {
@@ -91,7 +93,9 @@ void matmul_add(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView
 template <class T>
 void add_column_sums(ConstMatrixView<T> x, VectorView<T> sums) {
   check_shape("add_column_sums: sums", sums, {x.cols()});
-  for (Index i = 0; i < x.rows(); ++i) simd::add_scaled(x.cols(), sums.data(), T(1), x.row(i));
+  detail::for_each_column_block(x.cols(), x.rows(), [&](Index first, Index count) {
+    for (Index i = 0; i < x.rows(); ++i) simd::add_scaled(count, sums.data() + first, T(1), x.row(i) + first);
+  });
 }
 
 }  // namespace MAT_ABI

@@ -213,21 +213,27 @@ void matmul_transposed_block(const MatmulProblem<T>& p, MatmulRange rows, Matmul
   }
 }
 
-/// How a product is cut into blocks that may run at once; a function of the shapes alone.
+/// How a product is cut into blocks that may run at once. No element's bits depend on the cut, so it may follow the
+/// number of threads: one thread gets blocks as large as the caches like them, several get some to share.
 template <class T>
 class MatmulBlocks {
  public:
-  explicit MatmulBlocks(const MatmulProblem<T>& p, Index m, Index n) : m_(m), n_(n) {
+  MatmulBlocks(const MatmulProblem<T>& p, Index m, Index n, int threads) : m_(m), n_(n) {
     const bool transposed = p.a_col != 1;
-    // Rows of a block: few enough for its part of a to stay in the second-level cache, many enough to pay for packing
-    // b.
+    // Columns: a few panels each, so that also a product of few rows can use several threads.
+    const Index panels = ceiling(n, kPanelCols<T>), most = transposed ? kTransposedPanels : 4;
+    // Of a transposed a both operands are copied: two threads share it best if each copies half of both.
+    block_cols_ = (transposed && threads > 1 ? std::clamp<Index>(ceiling(panels, 2), 1, most) : most) * kPanelCols<T>;
+    col_blocks_ = ceiling(n, block_cols_);
+    // Rows: few enough for their part of a to stay in the second-level cache, many enough to pay for packing b.
     constexpr Index kCacheBytes = 512 * 1024;
     const Index fits = kCacheBytes / (static_cast<Index>(sizeof(T)) * std::max<Index>(p.depth, 1));
-    block_rows_ = transposed ? 40 * kTileRows : std::max<Index>(16, fits / kTileRows) * kTileRows;
-    row_blocks_ = n == 0 ? 0 : (m + block_rows_ - 1) / block_rows_;
-    // Columns: a few panels each, so that also a product of few rows can use several threads.
-    block_cols_ = (transposed ? kTransposedPanels : 4) * kPanelCols<T>;
-    col_blocks_ = (n + block_cols_ - 1) / block_cols_;
+    block_rows_ = (transposed ? 40 : std::max<Index>(16, fits / kTileRows)) * kTileRows;
+    if (threads > 1 && col_blocks_ > 0) {
+      const Index wanted = ceiling((transposed ? 2 : 4) * threads, col_blocks_);
+      block_rows_ = std::min(block_rows_, std::max<Index>(4, ceiling(ceiling(m, wanted), kTileRows)) * kTileRows);
+    }
+    row_blocks_ = n == 0 ? 0 : ceiling(m, block_rows_);
   }
   [[nodiscard]] Index count() const { return row_blocks_ * col_blocks_; }
   [[nodiscard]] MatmulRange rows(Index block) const {
@@ -240,6 +246,8 @@ class MatmulBlocks {
   }
 
  private:
+  [[nodiscard]] static Index ceiling(Index a, Index b) { return (a + b - 1) / b; }
+
   Index m_, n_, block_rows_, block_cols_, row_blocks_, col_blocks_;
 };
 

@@ -11,13 +11,16 @@ namespace detail {
 // How functions of matrices are cut into work items for parallel_for. The cut depends on the shapes alone, and what is
 // computed for a row, or for a column, never depends on the cut.
 
+/// Multiplications of a product that take as long as one of such a function, which has to read its numbers for it.
+inline constexpr Index kReadWork = 8;
+
 /// Calls fn(row) for each row; `work` is the number of multiplications of one row.
 template <class Function>
 void for_each_row(Index rows, Index work, const Function& fn) {
   constexpr Index kItemWork = 1 << 14;
   const Index item_rows = kItemWork / std::max<Index>(work, 1) + 1;
   const Index items = (rows + item_rows - 1) / item_rows;
-  parallel_for(items, rows * work, [&](Index item, int) {
+  parallel_for(items, kReadWork * rows * work, [&](Index item, int) {
     const Index end = std::min(rows, (item + 1) * item_rows);
     for (Index row = item * item_rows; row < end; ++row) fn(row);
   });
@@ -27,8 +30,8 @@ void for_each_row(Index rows, Index work, const Function& fn) {
 /// multiplications of one column. This is how sums over rows keep their order for any number of threads.
 template <class Function>
 void for_each_column_block(Index cols, Index work, const Function& fn) {
-  constexpr Index kItemCols = 128;
-  parallel_for((cols + kItemCols - 1) / kItemCols, cols * work, [&](Index item, int) {
+  constexpr Index kItemCols = 64;
+  parallel_for((cols + kItemCols - 1) / kItemCols, kReadWork * cols * work, [&](Index item, int) {
     const Index first = item * kItemCols;
     fn(first, std::min(kItemCols, cols - first));
   });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/layers/parameters.hpp>
+#include <mat/ops/rows.hpp>
 
 #include <cmath>
 #include <limits>
@@ -30,6 +31,22 @@ template <class T, class Function>
   return sum;
 }
 
+/// The same for large arrays: in pieces on several threads, whose sums are added up in their order.
+template <class T, class Function>
+[[nodiscard]] double sum_in_pieces(const T* x, Index n, const Function& fn) {
+  constexpr Index kPiece = 1 << 15, kPieces = 64;
+  double sum = 0.0, sums[kPieces];
+  for (Index first = 0; first < n; first += kPieces * kPiece) {
+    const Index count = std::min(n - first, kPieces * kPiece), pieces = (count + kPiece - 1) / kPiece;
+    parallel_for(pieces, kReadWork * count, [&](Index i, int) {
+      const Index begin = i * kPiece;
+      sums[i] = sum_in_lanes(x + first + begin, std::min(kPiece, count - begin), fn);
+    });
+    for (Index i = 0; i < pieces; ++i) sum += sums[i];
+  }
+  return sum;
+}
+
 }  // namespace detail
 
 /// The norm of all gradients together, as if they were one vector; NaN if one of them is.
@@ -42,11 +59,12 @@ template <class P>
   for_each_parameter(
       [&](const ParameterName&, const auto& g) {
         if (norm_type == 2.0) {
-          total += detail::sum_in_lanes(g.data(), g.size(), [](double x) { return x * x; });
+          total += detail::sum_in_pieces(g.data(), g.size(), [](double x) { return x * x; });
         } else if (norm_type == 1.0) {
-          total += detail::sum_in_lanes(g.data(), g.size(), [](double x) { return std::abs(x); });
+          total += detail::sum_in_pieces(g.data(), g.size(), [](double x) { return std::abs(x); });
         } else if (norm_type < std::numeric_limits<double>::infinity()) {
-          total += detail::sum_in_lanes(g.data(), g.size(), [=](double x) { return std::pow(std::abs(x), norm_type); });
+          total +=
+              detail::sum_in_pieces(g.data(), g.size(), [=](double x) { return std::pow(std::abs(x), norm_type); });
         } else {
           for (Index i = 0; i < g.size(); ++i) {
             const double x = std::abs(static_cast<double>(g.data()[i]));

@@ -2,6 +2,7 @@
 
 #include <mat/core/parallel.hpp>
 #include <mat/core/simd.hpp>
+#include <mat/ops/rows.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -30,7 +31,7 @@ void update_range(Index n, const Function& fn, const T* g, Values*... values) {
 template <class T, class Function, class... Values>
 void update(Index n, const Function& fn, const T* g, Values*... values) {
   constexpr Index kPiece = 1 << 15;
-  parallel_for((n + kPiece - 1) / kPiece, 4 * n, [&](Index piece, int) {
+  parallel_for((n + kPiece - 1) / kPiece, 4 * kReadWork * n, [&](Index piece, int) {
     const Index begin = piece * kPiece, count = n - begin < kPiece ? n - begin : kPiece;
     update_range(count, fn, g + begin, (values + begin)...);
   });
