@@ -21,7 +21,7 @@ class AttentionForward {
 
   AttentionForward(const AttentionProblem<T>& problem, AttentionCache<T>& cache)
       : p_(problem),
-        packed_keys_(std::min(kPackedKeys, panel_width<T>(problem.keys.longest()))),
+        packed_keys_(most_packed_keys(problem)),
         item_queries_(std::min(kItemQueries, problem.queries.longest())),
         y_(cache.y),
         highest_(cache.highest),
@@ -51,6 +51,13 @@ class AttentionForward {
   }
 
  private:
+  /// Whole blocks, of all keys that there is room for: a sequence that grows token by token must not need more memory
+  /// with each.
+  [[nodiscard]] static Index most_packed_keys(const AttentionProblem<T>& p) {
+    const Index keys = p.packed_keys == nullptr ? p.keys.longest() : p.packed_keys->config().capacity;
+    return std::min(kPackedKeys, (keys + kBlockKeys - 1) / kBlockKeys * kBlockKeys);
+  }
+
   /// Scratch memory of one thread.
   struct Workspace {
     T* keys;     // packed, transposed: [panels][head_dim][kPanelCols]
