@@ -59,6 +59,7 @@ namespace mat {}
 #include <mat/ops/dropout.hpp>
 #include <mat/ops/gather.hpp>
 #include <mat/ops/hyperbolic_tangent.hpp>
+#include <mat/ops/linear_attention.hpp>
 #include <mat/ops/matmul.hpp>
 #include <mat/ops/matmul_kernel.hpp>
 #include <mat/ops/max_over_tokens.hpp>
@@ -74,6 +75,7 @@ namespace mat {}
 #include <mat/ops/rotary.hpp>
 #include <mat/ops/rows.hpp>
 #include <mat/ops/softmax.hpp>
+#include <mat/ops/unit_length.hpp>
 #include <mat/ops/windows.hpp>
 #include <mat/training/adam.hpp>
 #include <mat/training/adamw.hpp>

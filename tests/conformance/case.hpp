@@ -162,6 +162,8 @@ template <class T>
 template <class T>
 [[nodiscard]] Adapters torch_attention();
 template <class T>
+[[nodiscard]] Adapters torch_memory();
+template <class T>
 [[nodiscard]] Adapters torch_models();
 template <class T>
 [[nodiscard]] Adapters torch_training();

@@ -8,7 +8,8 @@ namespace {
 template <class T>
 OnnxAdapters<T> all_onnx_adapters() {
   OnnxAdapters<T> all;
-  for (const OnnxAdapters<T>& group : {onnx_attention<T>(), onnx_layers<T>(), onnx_products<T>(), onnx_training<T>()}) {
+  for (const OnnxAdapters<T>& group :
+       {onnx_attention<T>(), onnx_linear_attention<T>(), onnx_layers<T>(), onnx_products<T>(), onnx_training<T>()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

@@ -95,6 +95,8 @@ template <class T>
 template <class T>
 [[nodiscard]] OnnxAdapters<T> onnx_layers();
 template <class T>
+[[nodiscard]] OnnxAdapters<T> onnx_linear_attention();
+template <class T>
 [[nodiscard]] OnnxAdapters<T> onnx_products();
 template <class T>
 [[nodiscard]] OnnxAdapters<T> onnx_training();
