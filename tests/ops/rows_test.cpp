@@ -27,3 +27,14 @@ TEST_CASE("for_each_column_block covers each column once", "[ops]") {
     CHECK(visits == std::vector<int>(static_cast<std::size_t>(cols), 1));
   }
 }
+
+TEST_CASE("for_each_piece covers each element once", "[ops]") {
+  for (const Index n : {0, 1, (1 << 15) - 1, 1 << 15, (1 << 15) + 1, 100000}) {
+    CAPTURE(n);
+    std::vector<int> visits(static_cast<std::size_t>(n), 0);
+    detail::for_each_piece(n, 1000, [&](Index begin, Index count) {
+      for (Index i = begin; i < begin + count; ++i) ++visits[static_cast<std::size_t>(i)];
+    });
+    CHECK(visits == std::vector<int>(static_cast<std::size_t>(n), 1));
+  }
+}

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/core/tensor.hpp>
+#include <mat/ops/rows.hpp>
 
 #include <string>
 #include <string_view>
@@ -88,7 +89,12 @@ template <class P>
 /// Sets every number to 0: what a gradient is before the first backward.
 template <class P>
 void set_zero(P& p) {
-  for_each_parameter([](const ParameterName&, auto& tensor) { tensor.fill(0); }, p);
+  const auto clear = [](const ParameterName&, auto& tensor) {
+    detail::for_each_piece(tensor.size(), 1, [&](Index begin, Index count) {
+      std::fill_n(tensor.data() + begin, count, typename std::decay_t<decltype(tensor)>::Scalar(0));
+    });
+  };
+  for_each_parameter(clear, p);
 }
 
 /// A value of the same type and shapes as `p` with every number 0: a gradient, or an optimiser's moment.

@@ -26,6 +26,16 @@ void for_each_row(Index rows, Index work, const Function& fn) {
   });
 }
 
+/// Calls fn(begin, count) for pieces that together are [0, n); `work` is the number of multiplications of one element.
+template <class Function>
+void for_each_piece(Index n, Index work, const Function& fn) {
+  constexpr Index kPiece = 1 << 15;
+  parallel_for((n + kPiece - 1) / kPiece, kReadWork * n * work, [&](Index piece, int) {
+    const Index begin = piece * kPiece;
+    fn(begin, std::min(kPiece, n - begin));
+  });
+}
+
 /// Calls fn(first, count) for blocks of columns, which one after the other are all of them; `work` is the number of
 /// multiplications of one column. This is how sums over rows keep their order for any number of threads.
 template <class Function>

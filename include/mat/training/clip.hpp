@@ -95,7 +95,9 @@ double clip_grad_norm(P& grads, const ClipConfig& config = {}) {
       [&](const ParameterName&, auto& g) {
         using T = typename std::decay_t<decltype(g)>::Scalar;
         const T f = static_cast<T>(factor);
-        for (Index i = 0; i < g.size(); ++i) g.data()[i] *= f;
+        detail::for_each_piece(g.size(), 1, [&](Index begin, Index count) {
+          for (Index i = begin; i < begin + count; ++i) g.data()[i] *= f;
+        });
       },
       grads);
   return norm;

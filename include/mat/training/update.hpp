@@ -1,6 +1,5 @@
 #pragma once
 
-#include <mat/core/parallel.hpp>
 #include <mat/core/simd.hpp>
 #include <mat/ops/rows.hpp>
 
@@ -30,11 +29,7 @@ void update_range(Index n, const Function& fn, const T* g, Values*... values) {
 /// The same, large arrays in pieces on several threads.
 template <class T, class Function, class... Values>
 void update(Index n, const Function& fn, const T* g, Values*... values) {
-  constexpr Index kPiece = 1 << 15;
-  parallel_for((n + kPiece - 1) / kPiece, 4 * kReadWork * n, [&](Index piece, int) {
-    const Index begin = piece * kPiece, count = n - begin < kPiece ? n - begin : kPiece;
-    update_range(count, fn, g + begin, (values + begin)...);
-  });
+  for_each_piece(n, 4, [&](Index begin, Index count) { update_range(count, fn, g + begin, (values + begin)...); });
 }
 
 }  // namespace detail
