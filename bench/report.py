@@ -4,7 +4,7 @@ import html
 ROW, GAP, HEAD = 16, 10, 34  # heights: of a bar, between cases, above a question
 LABELS, PLOT, NUMBERS = 330, 480, 60  # widths: of the cases' names, of the bars, of what stands behind them
 TOP = 84
-COLORS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb"]
+COLORS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#994455"]
 
 
 def peer_names(data):
