@@ -160,6 +160,11 @@ TEST_CASE("a packed encoder and its cache say what is wrong", "[blocks]") {
   KeyValueCache<float> small({2, 4, 6, 1, 6});
   CHECK_THROWS_WITH(packed.extend(x, Sequences::single(4), mask, small, cache),
                     "PackedEncoder::extend: cache's layers is 2, expected those of the encoder, 3");
+  KeyValueCache<float> narrow({3, 4, 5, 1, 6}), few_heads({3, 1, 6, 1, 6});
+  CHECK_THROWS_WITH(packed.extend(x, Sequences::single(4), mask, narrow, cache),
+                    "PackedEncoder::extend: cache's head_dim is 5, expected that of the encoder, 6");
+  CHECK_THROWS_WITH(packed.extend(x, Sequences::single(4), mask, few_heads, cache),
+                    "PackedEncoder::extend: cache's kv_heads is 1, expected those of the encoder, 4");
   CHECK_THROWS_WITH(earlier.truncate(0, 5), "KeyValueCache::truncate: length is 5, expected at most the present 4");
   config.layer.attention.add_zero_attn = true;
   CHECK_THROWS_WITH(PackedEncoder<float>(TransformerEncoder<float>(config, Random(1))),

@@ -104,6 +104,22 @@ TEMPLATE_TEST_CASE("powers of two over their whole range, and what lies beyond i
   CHECK(std::isnan(power(static_cast<T>(std::nan("12345")))));
 }
 
+TEMPLATE_TEST_CASE("square roots over the range of normal numbers, and of infinity", "[core]", float, double) {
+  using T = TestType;
+  using simd::Pack;
+  const auto root = [](T x) {
+    T y[Pack<T>::kSize];
+    simd::store(y, simd::sqrt(simd::broadcast(x)));
+    return y[0];
+  };
+  for (T x = std::numeric_limits<T>::min(); x < std::numeric_limits<T>::max() / 8; x *= T(7.3)) {
+    CHECK(std::abs(root(x) - std::sqrt(x)) <= 2 * std::numeric_limits<T>::epsilon() * std::sqrt(x));
+  }
+  CHECK(root(T(0)) == 0);
+  CHECK(root(std::numeric_limits<T>::infinity()) == std::numeric_limits<T>::infinity());
+  CHECK(std::isnan(root(T(-1))));
+}
+
 TEMPLATE_TEST_CASE("a square of numbers is transposed", "[core]", float, double) {
   using T = TestType;
   constexpr Index n = simd::Pack<T>::kSize;

@@ -308,3 +308,32 @@ TEST_CASE("attention to many tokens takes the memory of its results and a little
   attention_backward<float>(x, options, inputs, cache, {dq, dk, dv, {}});
   CHECK(beside_y() < limit);
 }
+
+TEMPLATE_TEST_CASE("the highest score weighs 1 however large scores are", "[ops]", float, double) {
+  using T = TestType;
+  // Scores of 4e10 and less, far apart: each query attends to one key, whose value is 3.
+  const Index n = 8, d = 16;
+  Matrix<T> x({n, d}), v({n, d});
+  for (Index i = 0; i < n; ++i) {
+    for (Index j = 0; j < d; ++j)
+      x(i, j) = T(1e5) * (T(1) + T(0.013) * static_cast<T>(i) + T(0.001) * static_cast<T>(j));
+  }
+  v.fill(T(3));
+  const Sequences one = Sequences::single(n);
+  AttentionCache<T> cache;
+  const auto y = attention_forward<T>(AttentionOptions<T>(), {x, x, v, one, one}, cache);
+  for (Index i = 0; i < n; ++i) {
+    for (Index j = 0; j < d; ++j) CHECK(std::abs(y(i, j) - 3) < 1e-5);
+  }
+}
+
+TEST_CASE("a window of any size is no window", "[ops]") {
+  const auto x = random_tensor<float, 2>({5, 4}, 1);
+  const Sequences one = Sequences::single(5);
+  AttentionOptions<float> options;
+  AttentionCache<float> cache, all_cache;
+  const Matrix<float> all(attention_forward<float>(options, {x, x, x, one, one}, all_cache));
+  constexpr Index kHuge = std::numeric_limits<Index>::max();
+  options.mask = AttentionMask<float>::window(kHuge, kHuge);
+  CHECK(largest_difference(Matrix<float>(attention_forward<float>(options, {x, x, x, one, one}, cache)), all) == 0);
+}

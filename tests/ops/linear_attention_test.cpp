@@ -187,6 +187,8 @@ TEST_CASE("linear attention says what does not fit", "[ops]") {
   p.beta = Matrix<float>();
   p.decay = Matrix<float>({4, 5});
   CHECK_THROWS_WITH(forward(state), "linear_attention_forward: decay is [4, 5], expected [4, 6]");
+  p.decay = Matrix<float>({1, 2});
+  CHECK_THROWS_WITH(forward(state), "linear_attention_forward: decay is [1, 2], expected [4, 2]");
   p.decay = Matrix<float>();
   p.options.kv_heads = 3;
   CHECK_THROWS_WITH(forward(state), "linear_attention_forward: kv_heads is 3, expected a divisor of heads, 2");

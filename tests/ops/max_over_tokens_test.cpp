@@ -60,4 +60,8 @@ TEST_CASE("a maximum over tokens that does not fit is refused", "[ops]") {
                     "max_over_tokens_backward: largest is [2, 2], expected [3, 2]");
   CHECK_THROWS_WITH(max_over_tokens_backward<float>(y, largest, dx),
                     "max_over_tokens_backward: dx is [5, 3], expected [*, 2]");
+  Matrix<float> short_dx({2, 2});
+  largest.fill(2);
+  CHECK_THROWS_WITH(max_over_tokens_backward<float>(y, largest, short_dx),
+                    "max_over_tokens_backward: largest is 2, expected below the number of tokens, 2");
 }

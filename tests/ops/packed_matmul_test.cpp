@@ -115,6 +115,9 @@ TEST_CASE("packed weights say what is wrong", "[ops]") {
   w(1, 0) = std::numeric_limits<float>::infinity();
   CHECK_THROWS_WITH(PackedWeights<float>(w, WeightStorage::int8),
                     "PackedWeights: a weight is inf, expected finite and within the storage's range");
+  w(1, 0) = 3.4e38f;
+  CHECK_THROWS_WITH(PackedWeights<float>(w, WeightStorage::bfloat16),
+                    "PackedWeights: a weight is 3.4e+38, expected finite and within the storage's range");
   w.fill(0);
   const PackedWeights<float> packed(w, WeightStorage::int8);
   Matrix<float> y({3, 2});

@@ -42,6 +42,21 @@ TEST_CASE("the gradient of unit length agrees with central differences, also in 
   }
 }
 
+TEST_CASE("numbers whose squares overflow or vanish get unit length too, and a NaN stays", "[ops]") {
+  for (const float size : {1e19f, 1e-24f, 1e-36f}) {
+    const Matrix<float> x({1, 2}, {3 * size, 4 * size});
+    Matrix<float> y({1, 2});
+    unit_length_forward<float>(x, 1, y);
+    CHECK(std::abs(y(0, 0) / y(0, 1) - x(0, 0) / x(0, 1)) < 1e-3);
+    CHECK(std::abs(y(0, 0) * y(0, 0) + y(0, 1) * y(0, 1) - 1) < 1e-3);
+  }
+  const Matrix<float> x({1, 2}, {NAN, 4});
+  Matrix<float> y({1, 2});
+  unit_length_forward<float>(x, 1, y);
+  CHECK(std::isnan(y(0, 0)));
+  CHECK(std::isnan(y(0, 1)));
+}
+
 TEST_CASE("unit length has gradient 0 at 0, and says what does not fit", "[ops]") {
   const Matrix<double> zeros({1, 4});
   Matrix<double> dx({1, 4}), y({2, 4});

@@ -65,3 +65,13 @@ TEST_CASE("windows that do not fit are refused", "[ops]") {
   CHECK_THROWS_WITH(windows_backward<float>(y, Sequences::single(4), 3, dx),
                     "windows_backward: dx is 5 tokens, expected 4, the rows of its sequences");
 }
+
+TEST_CASE("rows between sequences have windows of zeros", "[ops]") {
+  const auto x = random_tensor<float, 2>({6, 2}, 1);
+  Matrix<float> y({6, 6});
+  y.fill(NAN);
+  windows_forward<float>(x, Sequences::with_capacity({2, 1}, 3), 3, y);
+  for (const Index t : {2, 4, 5}) {
+    for (Index j = 0; j < 6; ++j) CHECK(y(t, j) == 0);
+  }
+}

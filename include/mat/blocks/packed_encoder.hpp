@@ -59,6 +59,12 @@ class PackedEncoder {
                             KeyValueCache<T>& earlier, Cache& cache) const {
     check_value(earlier.config().layers == static_cast<Index>(layers_.size()), "PackedEncoder::extend: cache's layers",
                 earlier.config().layers, "those of the encoder, ", static_cast<Index>(layers_.size()));
+    if (!layers_.empty()) {
+      check_value(earlier.config().kv_heads == layers_.front().kv_heads(), "PackedEncoder::extend: cache's kv_heads",
+                  earlier.config().kv_heads, "those of the encoder, ", layers_.front().kv_heads());
+      check_value(earlier.config().head_dim == layers_.front().head_dim(), "PackedEncoder::extend: cache's head_dim",
+                  earlier.config().head_dim, "that of the encoder, ", layers_.front().head_dim());
+    }
     check_sequences("PackedEncoder::extend: x", x.rows(), sequences);
     earlier.with_added(sequences, cache.keys);
     const auto y =

@@ -72,6 +72,7 @@ class PackedEncoderLayer {
                              const Memory* memory, Cache& cache) const {
     check_shape("PackedEncoderLayer::forward: x", x, {kAny, config_.embed_dim});
     check_sequences("PackedEncoderLayer::forward: x", x.rows(), sequences);
+    if (memory != nullptr) check_memory(sequences, *memory);
     const auto attended = attend(norm_first_ ? norm1_.forward(x, cache.norm1) : x, sequences, mask, memory, cache);
     cache.y.resize(x.shape());
     const auto threads = static_cast<std::size_t>(max_threads());
@@ -94,6 +95,24 @@ class PackedEncoderLayer {
     check_value(!attention.parameters().in_proj_weight.empty(), "PackedEncoderLayer: kdim", attention.config().kdim,
                 "that of the queries, ", attention.config().embed_dim);
     return attention.parameters();
+  }
+
+  void check_memory(const Sequences& sequences, const Memory& memory) const {
+    constexpr std::string_view kWhat = "PackedEncoderLayer::forward: memory's";
+    const auto& keys = memory.keys.config();
+    check_value(keys.kv_heads == kv_heads(), {kWhat, "kv_heads"}, keys.kv_heads, "those of the layer, ", kv_heads());
+    check_value(keys.head_dim == head_dim(), {kWhat, "head_dim"}, keys.head_dim, "that of the layer, ", head_dim());
+    check_value(keys.batch == sequences.count(), {kWhat, "batch"}, keys.batch, "the number of sequences, ",
+                sequences.count());
+    check_value(memory.sequences.count() == sequences.count(), {kWhat, "sequences"}, memory.sequences.count(),
+                "as many as those of x, ", sequences.count());
+    check_shape({kWhat, "values"}, memory.values, {memory.sequences.rows(), kv_heads() * head_dim()});
+    for (Index b = 0; b < sequences.count(); ++b) {
+      const Index all = memory.sequences.length(b);
+      check_value(all <= keys.capacity, {kWhat, "tokens of a sequence"}, all, "at most its capacity, ", keys.capacity);
+      check_value(all >= sequences.length(b), {kWhat, "tokens of a sequence"}, all, "at least those of x, ",
+                  sequences.length(b));
+    }
   }
 
   /// The heads' outputs, before the projection.

@@ -97,6 +97,11 @@ template <class T>
 /// a * b + c, rounded once where the processor can.
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> fma(Pack<T> a, Pack<T> b, Pack<T> c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  // Without packs the compiler would fuse here and there, and bits would depend on the loop.
+  if constexpr (Pack<T>::kSize == 1)
+    return {static_cast<typename Pack<T>::Native>(std::fma(a.value, b.value, c.value))};
+#endif
   return {Eigen::internal::pmadd(a.value, b.value, c.value)};
 }
 /// The larger of each two; which one a NaN gives is unspecified.
@@ -108,10 +113,6 @@ template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> abs(Pack<T> a) {
   return {Eigen::internal::pabs(a.value)};
 }
-template <class T>
-[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> sqrt(Pack<T> a) {
-  return {Eigen::internal::psqrt(a.value)};
-}
 /// a < b ? x : y, element by element; false where a or b is NaN.
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> select_less(Pack<T> a, Pack<T> b, Pack<T> x, Pack<T> y) {
@@ -120,6 +121,13 @@ template <class T>
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE T first(Pack<T> x) {
   return Eigen::internal::pfirst(x.value);
+}
+/// Square roots within 2 units in the last place; subnormal numbers may give 0. Infinity stays, which Eigen's makes
+/// NaN.
+template <class T>
+[[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> sqrt(Pack<T> a) {
+  const Pack<T> root{Eigen::internal::psqrt(a.value)};
+  return select_less(broadcast(std::numeric_limits<T>::max()), a, a, root);
 }
 /// The sum of the elements, in an order that is always the same.
 template <class T>

@@ -13,7 +13,7 @@ inline namespace MAT_ABI {
 ///
 /// Tiles of queries meet blocks of keys with a running maximum and sum, so the memory is O(tokens): no option stores a
 /// queries x keys matrix. Blocks that the mask hides from all queries of a tile are skipped. A query that may attend to
-/// nothing gets y = 0, with gradient 0.
+/// nothing gets y = 0, with gradient 0. Values of keys that a mask hides are multiplied by 0: they must be finite.
 ///
 /// Source:  Vaswani et al. (2017), "Attention is all you need", eq. 1; Milakov & Gimelshein (2018), "Online normalizer
 ///          calculation for softmax", alg. 3; Dao et al. (2022), "FlashAttention", alg. 1; Shazeer (2019), "Fast

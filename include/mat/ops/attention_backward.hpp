@@ -173,7 +173,7 @@ class AttentionBackward {
       return;
     }
     if (!plain) p_.prepare(b, h, i, seen, weights, w.slopes + at);
-    const Pack<T> factor = simd::broadcast(p_.exponent_factor()), highest = simd::broadcast(-highest_(h, row));
+    const Pack<T> factor = simd::broadcast(p_.exponent_factor()), highest = simd::broadcast(highest_(h, row));
     const Pack<T> log_sums = simd::broadcast(log_sum), dot = simd::broadcast(row_dot_(h, row));
     const bool dropout = p_.dropout.rate != 0;
     if (dropout) p_.drop(b, h, i, seen, dscores);
@@ -181,7 +181,7 @@ class AttentionBackward {
     const bool bare = grads_.dbias.empty() && p_.softcap == 0;
     const Pack<T> scale = simd::broadcast(bare ? p_.scale : T(1));
     for (Index j = 0; j < n; j += Pack<T>::kSize) {  // beyond n, up to a whole pack, is room that nobody reads
-      const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j), factor, highest) - log_sums);
+      const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j) - highest, factor, -log_sums));
       simd::store(weights + j, p);
       simd::store(dscores + j, p * (simd::load(dscores + j) - dot) * scale);
     }

@@ -64,8 +64,8 @@ class AttentionForward {
     T* values;   // packed: [panels][keys][kPanelCols]
     T* scores;   // [kTileQueries, kScoreStride]
     T* queries;  // of a tile: [kTileQueries, query_stride()]
-    T* highest;  // [heads of the item, item_queries]: the largest exponent so far
-    T* sums;     // [heads of the item, item_queries]: the sum of 2^(exponent - highest) so far
+    T* highest;  // [heads of the item, item_queries]: the largest score so far, before exponent_factor()
+    T* sums;     // [heads of the item, item_queries]: the sum of 2^((score - highest) factor) so far
   };
 
   /// The queries of one tile.
@@ -205,7 +205,7 @@ class AttentionForward {
     }
   }
 
-  /// Products become the weights 2^(exponent - highest); sums and outputs so far are scaled to the new highest.
+  /// Products become the weights 2^((score - highest) factor); sums and outputs so far are scaled to the new highest.
   /// Rows of `scores` have room up to whole packs: the weights there are 0.
   void weigh(const Tile& tile, KeyRange seen, T* scores) const {
     const Index n = seen.end - seen.begin, end = pack_width<T>(n);
@@ -218,10 +218,11 @@ class AttentionForward {
       if (!plain) p_.prepare(tile.b, tile.h, tile.first + r, seen, row, nullptr);
       std::fill(row + n, row + end, kNothing);
       before[r] = tile.highest[r];
-      tile.highest[r] = std::max(before[r], factor * simd::largest_of(end, row));
+      tile.highest[r] = std::max(before[r], simd::largest_of(end, row));
     }
     T decay[kTileQueries];
-    const auto decays = [](simd::Pack<T> old, simd::Pack<T> now) { return simd::exp2(old - now); };
+    const simd::Pack<T> factors = simd::broadcast(factor);
+    const auto decays = [factors](simd::Pack<T> old, simd::Pack<T> now) { return simd::exp2((old - now) * factors); };
     simd::map(tile.rows, decay, decays, static_cast<const T*>(before), static_cast<const T*>(tile.highest));
     for (Index r = 0; r < tile.rows; ++r) {
       T* row = scores + r * kScoreStride;
@@ -245,13 +246,14 @@ class AttentionForward {
     return weight;
   }
 
-  /// Scores [n], whole packs, become 2^(score factor - highest); returns their sum.
+  /// Scores [n], whole packs, become 2^((score - highest) factor); returns their sum. The difference comes first: it is
+  /// exact for the highest score, however large it is.
   [[nodiscard]] static T exponentiate(Index n, T* scores, T factor, T highest) {
     using simd::Pack;
-    const Pack<T> factors = simd::broadcast(factor), shift = simd::broadcast(-highest);
+    const Pack<T> factors = simd::broadcast(factor), shift = simd::broadcast(highest);
     Pack<T> total = simd::broadcast(T(0));
     for (Index j = 0; j < n; j += Pack<T>::kSize) {
-      const Pack<T> weight = simd::exp2(simd::fma(simd::load(scores + j), factors, shift));
+      const Pack<T> weight = simd::exp2((simd::load(scores + j) - shift) * factors);
       simd::store(scores + j, weight);
       total = total + weight;
     }

@@ -52,8 +52,10 @@ class AttentionMask {
     check_value(left >= kUnlimited, "AttentionMask::window: left", left, "at least -1");
     check_value(right >= kUnlimited, "AttentionMask::window: right", right, "at least -1");
     AttentionMask mask;
-    mask.left_ = left;
-    mask.right_ = right;
+    // No sequence is longer, and sums with a position must not overflow.
+    constexpr Index kMost = std::numeric_limits<Index>::max() / 4;
+    mask.left_ = std::min(left, kMost);
+    mask.right_ = std::min(right, kMost);
     return mask;
   }
   template <std::size_t Rank>

@@ -51,10 +51,11 @@ struct AttentionGradients {
 template <class T>
 struct AttentionCache {
   Matrix<T> y;  // [query tokens, heads * value_dim]
-  // Of e_ij = s_ij / log 2, since e^s = 2^e:
-  Matrix<T> highest;  // [heads, query tokens]: max_j e_ij
-  // [heads, query tokens]: log2 sum_j 2^(e_ij - highest_i); -infinity where nothing may be attended to. Apart from the
-  // highest, because scores of some hundreds would round it away.
+  // Where scores are products times a scale and nothing else, the products p_ij stand for them until the exponential,
+  // with f = scale / log 2; elsewhere p_ij = s_ij, f = 1 / log 2.
+  Matrix<T> highest;  // [heads, query tokens]: max_j p_ij
+  // [heads, query tokens]: log2 sum_j 2^((p_ij - highest_i) f); -infinity where nothing may be attended to. Apart from
+  // the highest, because scores of some hundreds would round it away.
   Matrix<T> log_sum;
   Matrix<T> row_dot;    // [heads, query tokens]: <dy_i, y_i>
   Matrix<T> workspace;  // [threads, numbers of one thread]

@@ -71,8 +71,8 @@ class LinearAttention {
     check_shape({what, "k"}, in.k, {in.q.rows(), kv_heads_ * dk_});
     check_shape({what, "v"}, in.v, {in.q.rows(), in.v.cols()});
     if (!in.beta.empty()) check_shape({what, "beta"}, in.beta, {in.q.rows(), kv_heads_});
-    if (!in.decay.empty() && in.decay.cols() != kv_heads_) {
-      check_shape({what, "decay"}, in.decay, {in.q.rows(), kv_heads_ * dk_});
+    if (!in.decay.empty()) {
+      check_shape({what, "decay"}, in.decay, {in.q.rows(), in.decay.cols() == kv_heads_ ? kv_heads_ : kv_heads_ * dk_});
     }
   }
 

@@ -10,9 +10,10 @@ inline namespace MAT_ABI {
 
 // Matrix products.
 //
-// Every element of a product is one chain of multiply-adds over the inner dimension, first to last, whatever the shapes
-// and the number of threads. So a row of x W^T has the same bits alone and in any batch, which Eigen's own product,
-// whose order of summation depends on the number of rows, does not give. No heap memory is used.
+// Every element of a product is a sum of chains of multiply-adds over 256 steps of the inner dimension (128 where a
+// lies transposed), first to last, whatever the other sizes and the number of threads. So a row of x W^T has the same
+// bits alone and in any batch, which Eigen's own product, whose order of summation depends on the number of rows, does
+// not give. No heap memory is used.
 
 /// An operand of a product: a matrix or the transpose of one.
 template <class T>

@@ -24,7 +24,7 @@ inline constexpr Index kPanelCols = kPanelPacks<T>* simd::Pack<T>::kSize;
 /// Rows of a block of results: with kPanelPacks packs each it fills the registers and leaves room for operands.
 inline constexpr Index kTileRows = simd::kRegisters >= 32 ? 12 : 6;
 inline constexpr Index kHalfTileRows = kTileRows / 3;
-/// Inner dimension of a packed panel. Longer products run in several steps and continue the same chains of additions.
+/// Inner dimension of a packed panel. Longer products run in several steps, whose sums are added up in order.
 inline constexpr Index kPanelDepth = 256;
 
 /// Results [kRows, kPanelCols] from `depth` columns of a and a panel of b whose rows lie `b_stride` apart.

@@ -43,7 +43,7 @@ void max_over_tokens_forward(ConstMatrixView<T> x, const Sequences& sequences, M
 /// dx_tj = dy_bj where t = largest_bj, else 0.
 ///
 /// Shapes:  dy, largest [sequences, n]; dx [tokens, n].
-/// Errors:  ShapeError if they do not fit.
+/// Errors:  ShapeError if they do not fit; ValueError for a place in `largest` beyond dx.
 /// Threads: uses no others.
 template <class T>
 void max_over_tokens_backward(ConstMatrixView<T> dy, ConstMatrixView<Index> largest, MatrixView<T> dx) {
@@ -53,7 +53,9 @@ void max_over_tokens_backward(ConstMatrixView<T> dy, ConstMatrixView<Index> larg
   for (Index b = 0; b < dy.rows(); ++b) {
     for (Index j = 0; j < dy.cols(); ++j) {
       const Index t = largest.row(b)[j];
-      if (t >= 0) dx.row(t)[j] = dy.row(b)[j];
+      if (t < 0) continue;
+      check_value(t < dx.rows(), "max_over_tokens_backward: largest", t, "below the number of tokens, ", dx.rows());
+      dx.row(t)[j] = dy.row(b)[j];
     }
   }
 }

@@ -37,7 +37,7 @@ class PackedWeights {
         fill(weight, numbers_.template emplace<Vector<T>>(Shape<1>{size}), [](T w, Index) { return w; });
         break;
       case WeightStorage::bfloat16:
-        check_magnitude(weight, std::numeric_limits<float>::max());
+        check_magnitude(weight, 0x1.FEp127);
         fill(weight, numbers_.template emplace<Vector<BFloat16>>(Shape<1>{size}),
              [](T w, Index) { return to_bfloat16(static_cast<float>(w)); });
         break;
@@ -50,7 +50,8 @@ class PackedWeights {
         check_magnitude(weight, std::numeric_limits<T>::max());
         set_scales(weight);
         fill(weight, numbers_.template emplace<Vector<std::int8_t>>(Shape<1>{size}), [this](T w, Index row) {
-          return static_cast<std::int8_t>(scales_(row) == T(0) ? T(0) : std::round(w / scales_(row)));
+          const T steps = scales_(row) == T(0) ? T(0) : std::round(w / scales_(row));
+          return static_cast<std::int8_t>(std::clamp(steps, T(-127), T(127)));
         });
     }
   }

@@ -4,7 +4,9 @@
 #include <mat/core/tensor.hpp>
 #include <mat/ops/rows.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -18,9 +20,21 @@ template <class T>
   return x.cols() / heads;
 }
 
+/// 1 / |x|; 0 if x is 0 or has only subnormal numbers. Squares that would overflow or vanish are taken of x / max |x|.
+template <class T>
+[[nodiscard]] T inverse_length(Index d, const T* x) {
+  const T squares = simd::dot(d, x, x);
+  if (std::isnormal(squares) || std::isnan(squares)) return T(1) / std::sqrt(squares);
+  T largest = 0, sum = 0;
+  for (Index i = 0; i < d; ++i) largest = std::max(largest, std::abs(x[i]));
+  if (largest < std::numeric_limits<T>::min()) return T(0);
+  for (Index i = 0; i < d; ++i) sum += x[i] / largest * (x[i] / largest);
+  return T(1) / std::sqrt(sum) / largest;
+}
+
 }  // namespace detail
 
-/// Brings each head's part of each row to length 1; a part that is 0 stays 0. y may be x.
+/// Brings each head's part of each row to length 1; a part that is 0, or subnormal, becomes 0. y may be x.
 ///
 ///     y = x / |x|
 ///
@@ -36,8 +50,7 @@ void unit_length_forward(ConstMatrixView<T> x, Index heads, MatrixView<T> y) {
   detail::for_each_row(x.rows(), 2 * x.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * d;
-      const T length = std::sqrt(simd::dot(d, from, from));
-      const simd::Pack<T> factor = simd::broadcast(length > T(0) ? T(1) / length : T(0));
+      const simd::Pack<T> factor = simd::broadcast(detail::inverse_length(d, from));
       simd::map(
           d, y.row(t) + h * d, [factor](simd::Pack<T> a) { return factor * a; }, from);
     }
@@ -54,8 +67,7 @@ void unit_length_backward(ConstMatrixView<T> x, ConstMatrixView<T> dy, Index hea
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * d;
       const T* g = dy.row(t) + h * d;
-      const T length = std::sqrt(simd::dot(d, from, from));
-      const T inverse = length > T(0) ? T(1) / length : T(0);
+      const T inverse = detail::inverse_length(d, from);
       const simd::Pack<T> factor = simd::broadcast(inverse);
       const simd::Pack<T> along = simd::broadcast(-simd::dot(d, from, g) * inverse * inverse);
       simd::map(

@@ -34,9 +34,9 @@ void windows_forward(ConstMatrixView<T> x, const Sequences& sequences, Index wid
   check_value(width >= 1, "windows_forward: width", width, "at least 1");
   check_sequences("windows_forward: x", x.rows(), sequences);
   check_shape("windows_forward: y", y, {x.rows(), width * x.cols()});
+  for (Index t = 0; t < y.rows(); ++t) std::fill_n(y.row(t), y.cols(), T(0));  // those between sequences too
   for (Index b = 0; b < sequences.count(); ++b) {
     for (Index t = sequences.begin(b); t < sequences.end(b); ++t) {
-      std::fill_n(y.row(t), y.cols(), T(0));
       detail::for_each_in_window(t, width, sequences.begin(b), sequences.end(b), [&](Index place, Index s) {
         std::copy_n(x.row(s), x.cols(), y.row(t) + place * x.cols());
       });
