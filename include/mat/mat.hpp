@@ -43,6 +43,7 @@ namespace mat {}
 #include <mat/layers/rms_norm.hpp>
 #include <mat/layers/rotary_position.hpp>
 #include <mat/layers/sinusoidal_position.hpp>
+#include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/self_attention.hpp>
 #include <mat/models/mat.hpp>
