@@ -29,7 +29,9 @@ namespace mat {}
 #include <mat/core/tensor.hpp>
 #include <mat/core/tensor_view.hpp>
 #include <mat/core/types.hpp>
+#include <mat/layers/added_keys.hpp>
 #include <mat/layers/alibi.hpp>
+#include <mat/layers/attention_call.hpp>
 #include <mat/layers/embedding.hpp>
 #include <mat/layers/feed_forward.hpp>
 #include <mat/layers/initialize.hpp>
@@ -58,6 +60,7 @@ namespace mat {}
 #include <mat/ops/attention_problem.hpp>
 #include <mat/ops/attention_weights.hpp>
 #include <mat/ops/dropout.hpp>
+#include <mat/ops/earlier_tokens.hpp>
 #include <mat/ops/gather.hpp>
 #include <mat/ops/hyperbolic_tangent.hpp>
 #include <mat/ops/linear_attention.hpp>
@@ -81,6 +84,7 @@ namespace mat {}
 #include <mat/training/adam.hpp>
 #include <mat/training/adamw.hpp>
 #include <mat/training/batching.hpp>
+#include <mat/training/bleu.hpp>
 #include <mat/training/classifier_trainer.hpp>
 #include <mat/training/clip.hpp>
 #include <mat/training/cross_entropy.hpp>
