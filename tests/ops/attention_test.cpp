@@ -54,6 +54,7 @@ Matrix<T> reference(const Problem<T>& p) {
             x += double(p.q(row, h * hd + c)) * double(p.k(p.keys.begin(b) + j, g * hd + c));
           x *= scale;
           if (o.softcap > 0) x = o.softcap * std::tanh(x / o.softcap);
+          if (!mask.key_bias().empty()) x += mask.key_bias()(p.keys.begin(b) + j);
           const Index at = j - o.sink_keys;
           if (at >= 0) {
             if (!mask.bias_plane().empty()) x += mask.bias_plane().row(b, h, i)[at];
@@ -86,19 +87,22 @@ double forward_error(const Problem<T>& p) {
   return largest_difference<T, 2>(attention_forward(p.options, p.inputs(), cache), expected);
 }
 
-/// The worst relative error of dq, dk, dv and, if `bias` is given, its gradient.
-double worst_gradient(Problem<double>& p, Tensor<double, 4>* bias = nullptr) {
+/// The worst relative error of dq, dk, dv and, if a bias is given, its gradient.
+double worst_gradient(Problem<double>& p, Tensor<double, 4>* bias = nullptr, Vector<double>* key_bias = nullptr) {
   AttentionCache<double> cache;
   (void)attention_forward(p.options, p.inputs(), cache);
   Matrix<double> dq(p.q.shape()), dk(p.k.shape()), dv(p.v.shape());
   Tensor<double, 4> dbias;
   if (bias != nullptr) dbias = Tensor<double, 4>(bias->shape());
-  attention_backward<double>(p.dy, p.options, p.inputs(), cache, {dq, dk, dv, dbias});
+  Vector<double> dkey_bias;
+  if (key_bias != nullptr) dkey_bias = Vector<double>(key_bias->shape());
+  attention_backward<double>(p.dy, p.options, p.inputs(), cache, {dq, dk, dv, dbias, dkey_bias});
   AttentionCache<double> scratch;
   const auto loss = [&] { return inner_product(attention_forward(p.options, p.inputs(), scratch), p.dy); };
   double worst =
       std::max({gradient_error(loss, p.q, dq), gradient_error(loss, p.k, dk), gradient_error(loss, p.v, dv)});
   if (bias != nullptr) worst = std::max(worst, gradient_error(loss, *bias, dbias));
+  if (key_bias != nullptr) worst = std::max(worst, gradient_error(loss, *key_bias, dkey_bias));
   return worst;
 }
 
@@ -149,11 +153,15 @@ TEMPLATE_TEST_CASE("attention equals plain loops over whole rows of scores", "[o
     p.options.alibi_slopes = slopes;
     p.options.softcap = T(1.5);
     CHECK(forward_error(p) < tolerance);
+    const auto key_bias = random_tensor<T, 1>({16}, 7);
+    p.options.mask = p.options.mask.and_key_bias(key_bias);
+    CHECK(forward_error(p) < tolerance);
     p.options.sink_keys = 2;
     p.options.scale = T(0.7);
     p.options.dropout = {0.3, Random(8)};
     p.options.mask = AttentionMask<T>::window(3, 1)
                          .and_bias(TensorView<const T, 3>(bias))
+                         .and_key_bias(key_bias)
                          .and_blocked(TensorView<const bool, 2>(bools));
     CHECK(forward_error(p) < tolerance);
   }
@@ -182,6 +190,16 @@ TEST_CASE("attention's gradients agree with central differences", "[ops][attenti
       CHECK(worst_gradient(p, &bias) < 1e-6);
     }
   }
+  SECTION("with a bias of each key") {
+    Problem<double> p({4, 0, 2}, {5, 3, 150}, 4, 2, 3, 3);
+    auto key_bias = random_tensor<double, 1>({158}, 9);
+    p.options.mask = AttentionMask<double>::causal().and_key_bias(key_bias);
+    CHECK(worst_gradient(p, nullptr, &key_bias) < 1e-6);
+    p.options.mask = AttentionMask<double>::none().and_key_bias(key_bias);
+    p.options.softcap = 0.8;
+    p.options.dropout = {0.4, Random(3)};
+    CHECK(worst_gradient(p, nullptr, &key_bias) < 1e-6);
+  }
   SECTION("with softcap, ALiBi, sinks and dropout") {
     Problem<double> p({4, 3}, {6, 5}, 2, 2, 3, 4);
     const Vector<double> slopes({2}, {0.5, 0.25});
@@ -193,6 +211,28 @@ TEST_CASE("attention's gradients agree with central differences", "[ops][attenti
     CHECK(worst_gradient(p) < 1e-6);
     p.options.dropout = {0.4, Random(3)};
     CHECK(worst_gradient(p) < 1e-6);
+  }
+}
+
+TEST_CASE("the gradient of a bias of each key is the sum of a bias's over queries and heads", "[ops][attention]") {
+  Problem<double> p({4, 3}, {5, 2}, 2, 1, 3, 3);
+  const auto key_bias = random_tensor<double, 1>({7}, 9);
+  const Tensor<double, 4> no_bias({2, 2, 4, 5});
+  p.options.mask = AttentionMask<double>::bias(TensorView<const double, 4>(no_bias)).and_key_bias(key_bias);
+  AttentionCache<double> cache;
+  (void)attention_forward(p.options, p.inputs(), cache);
+  Matrix<double> dq(p.q.shape()), dk(p.k.shape()), dv(p.v.shape());
+  Tensor<double, 4> dbias({2, 2, 4, 5});
+  Vector<double> dkey_bias({7});
+  attention_backward<double>(p.dy, p.options, p.inputs(), cache, {dq, dk, dv, dbias, dkey_bias});
+  for (Index b = 0; b < 2; ++b) {
+    for (Index j = 0; j < p.keys.length(b); ++j) {
+      double sum = 0;
+      for (Index h = 0; h < 2; ++h) {
+        for (Index i = 0; i < p.queries.length(b); ++i) sum += dbias(b, h, i, j);
+      }
+      CHECK(std::abs(dkey_bias(p.keys.begin(b) + j) - sum) < 1e-14);
+    }
   }
 }
 
@@ -285,6 +325,9 @@ TEST_CASE("attention says what does not fit", "[ops][attention]") {
   CHECK_THROWS_WITH(run(p),
                     "attention_forward: the allowed mask is [1, 1, 4, 4], expected 1 or 1 sequences, 1 or 2 heads, "
                     "at least 4 queries and 5 keys");
+  const Vector<float> short_bias({4});
+  p.options.mask = AttentionMask<float>::none().and_key_bias(short_bias);
+  CHECK_THROWS_WITH(run(p), "attention_forward: key_bias is [4], expected [5]");
   CHECK_THROWS_WITH(AttentionMask<float>::causal_window(0),
                     "AttentionMask::causal_window: size is 0, expected at least 1");
 }

@@ -36,13 +36,19 @@ class Sequences {
 
   /// As the constructor, reusing the memory.
   void assign(const std::vector<Index>& lengths) {
-    for (const Index length : lengths) check_value(length >= 0, "Sequences: a length", length, "at least 0");
-    begins_.resize(lengths.size());
-    lengths_.assign(lengths.begin(), lengths.end());
+    assign(static_cast<Index>(lengths.size()), [&](Index b) { return lengths[static_cast<std::size_t>(b)]; });
+  }
+  /// `count` sequences of length(b) tokens, one after the other, reusing the memory.
+  template <class Length>
+  void assign(Index count, const Length& length) {
+    for (Index b = 0; b < count; ++b) check_value(length(b) >= 0, "Sequences: a length", length(b), "at least 0");
+    begins_.resize(static_cast<std::size_t>(count));
+    lengths_.resize(begins_.size());
     rows_ = 0;
-    for (std::size_t b = 0; b < lengths.size(); ++b) {
+    for (std::size_t b = 0; b < lengths_.size(); ++b) {
       begins_[b] = rows_;
-      rows_ += lengths[b];
+      lengths_[b] = length(static_cast<Index>(b));
+      rows_ += lengths_[b];
     }
   }
 
@@ -69,6 +75,12 @@ class Sequences {
   [[nodiscard]] Index length(Index b) const { return lengths_[static_cast<std::size_t>(b)]; }
   /// The rows of the matrix that the sequences lie in, gaps included.
   [[nodiscard]] Index rows() const { return rows_; }
+  /// True if some of the rows belong to no sequence: they may hold anything, and have no gradient.
+  [[nodiscard]] bool has_gaps() const {
+    Index tokens = 0;
+    for (const Index length : lengths_) tokens += length;
+    return tokens != rows_;
+  }
   [[nodiscard]] Index longest() const {
     Index longest = 0;
     for (const Index length : lengths_) longest = length > longest ? length : longest;

@@ -8,8 +8,8 @@ inline namespace MAT_ABI {
 
 /// Scaled dot-product attention of each sequence of a batch, per head.
 ///
-///     s_ij = scale <q_i, k_j>,  s_ij = softcap tanh(s_ij / softcap),  s_ij += bias_ij,  p_i = softmax_j(s_i),
-///     y_i = sum_j dropout(p_ij) v_j
+///     s_ij = scale <q_i, k_j>,  s_ij = softcap tanh(s_ij / softcap),  s_ij += bias_ij + key_bias_j,
+///     p_i = softmax_j(s_i),  y_i = sum_j dropout(p_ij) v_j
 ///
 /// Tiles of queries meet blocks of keys with a running maximum and sum, so the memory is O(tokens): no option stores a
 /// queries x keys matrix. Blocks that the mask hides from all queries of a tile are skipped. A query that may attend to
@@ -32,16 +32,17 @@ ConstMatrixView<T> attention_forward(const AttentionOptions<T>& options, const A
   cache.highest.resize({options.heads, inputs.q.rows()});
   cache.log_sum.resize(cache.highest.shape());
   // Rows that belong to no sequence, in a batch with gaps, are no one's output.
-  if (problem.has_gaps(problem.queries)) cache.y.fill(T(0));
+  if (problem.queries.has_gaps()) cache.y.fill(T(0));
   const detail::AttentionForward<T> forward(problem, cache);
   forward.run();
   return cache.y;
 }
 
-/// The gradients of attention_forward: sets dq, dk and dv, and adds to options' bias gradient if one is given.
+/// The gradients of attention_forward: sets dq, dk and dv, and adds to the biases' gradients if they are given.
 ///
 ///     dv_j = sum_i dropout(p_ij) dy_i,  dp_ij = dropout(<dy_i, v_j>),  ds_ij = p_ij (dp_ij - <dy_i, y_i>),
-///     dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dbias_ij += ds_ij
+///     dq_i = scale sum_j ds_ij k_j,  dk_j = scale sum_i ds_ij q_i,  dbias_ij += ds_ij,
+///     dkey_bias_j += sum_i ds_ij, all heads together
 ///
 /// `options` and `inputs` must be those of the forward whose cache this is; p is computed again from the saved
 /// maxima and logarithms of the sums. Memory, source, shapes, errors and threads as in attention_forward.
@@ -57,6 +58,7 @@ void attention_backward(ConstMatrixView<T> dy, const AttentionOptions<T>& option
   const auto& bias = problem.mask.bias_plane();
   if (!grads.dbias.empty())
     check_shape("attention_backward: dbias", grads.dbias, {bias.batch, bias.heads, bias.queries, bias.keys});
+  if (!grads.dkey_bias.empty()) check_shape("attention_backward: dkey_bias", grads.dkey_bias, {inputs.v.rows()});
   detail::AttentionBackward<T>(problem, dy, cache, grads).run();
 }
 

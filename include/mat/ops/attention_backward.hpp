@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/ops/attention_problem.hpp>
+#include <mat/ops/matmul.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -15,6 +16,11 @@ class AttentionBackward {
       : p_(problem), dy_(dy), y_(cache.y), highest_(cache.highest), log_sum_(cache.log_sum), grads_(grads) {
     cache.row_dot.resize({p_.heads, dy.rows()});
     row_dot_ = cache.row_dot;
+    if (!grads.dkey_bias.empty()) {
+      cache.dkey_bias.resize({p_.kv_heads, p_.v.rows()});
+      cache.dkey_bias.fill(T(0));
+      dkey_bias_ = cache.dkey_bias;
+    }
     const Index packed = kBlockKeys * (p_.head_dim + p_.value_dim + panel_width<T>(p_.head_dim));
     const Index sums = kBlockKeys * (query_stride() + dy_stride());
     const Index tiles = kTileQueries * (4 * kScoreStride + query_stride() + dy_stride());
@@ -38,6 +44,7 @@ class AttentionBackward {
         for (Index g = g0; g < (one_head ? p_.kv_heads : g0 + 1); ++g) run_item(b, g, workspace(thread));
       }
     });
+    if (!grads_.dkey_bias.empty()) add_column_sums<T>(dkey_bias_, grads_.dkey_bias);
   }
 
  private:
@@ -178,7 +185,7 @@ class AttentionBackward {
     const bool dropout = p_.dropout.rate != 0;
     if (dropout) p_.drop(b, h, i, seen, dscores);
     // Without a bias or a softcap, which need ds itself, the scale is applied in the same pass.
-    const bool bare = grads_.dbias.empty() && p_.softcap == 0;
+    const bool bare = grads_.dbias.empty() && grads_.dkey_bias.empty() && p_.softcap == 0;
     const Pack<T> scale = simd::broadcast(bare ? p_.scale : T(1));
     for (Index j = 0; j < n; j += Pack<T>::kSize) {  // beyond n, up to a whole pack, is room that nobody reads
       const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j) - highest, factor, -log_sums));
@@ -192,7 +199,7 @@ class AttentionBackward {
     if (!bare) finish_score_gradient(b, h, i, seen, dscores, w.slopes + at);
   }
 
-  /// ds becomes scale * ds * slope, after it was added to dbias.
+  /// ds becomes scale * ds * slope, after it was added to dbias and dkey_bias.
   void finish_score_gradient(Index b, Index h, Index i, KeyRange seen, T* dscores, const T* slopes) const {
     using simd::Pack;
     const Index n = seen.end - seen.begin;
@@ -201,6 +208,9 @@ class AttentionBackward {
       for (Index j = std::max(seen.begin, p_.sinks); j < seen.end; ++j) {
         dbias[j - p_.sinks] += dscores[j - seen.begin];
       }
+    }
+    if (!grads_.dkey_bias.empty()) {
+      simd::add_scaled<T>(n, dkey_bias_.row(h / p_.group) + p_.keys.begin(b) + seen.begin, T(1), dscores);
     }
     const Pack<T> scale = simd::broadcast(p_.scale);
     simd::map(
@@ -212,7 +222,7 @@ class AttentionBackward {
 
   const AttentionProblem<T>& p_;
   ConstMatrixView<T> dy_, y_, highest_, log_sum_;
-  MatrixView<T> row_dot_, workspace_;
+  MatrixView<T> row_dot_, dkey_bias_, workspace_;
   const AttentionGradients<T>& grads_;
 };
 

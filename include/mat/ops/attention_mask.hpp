@@ -100,11 +100,20 @@ class AttentionMask {
     return mask;
   }
 
+  /// [key tokens]: a number for each key of the batch, added to its scores for all queries and heads. Keys that a layer
+  /// adds count too.
+  [[nodiscard]] AttentionMask and_key_bias(ConstVectorView<T> key_bias) const {
+    AttentionMask mask = *this;
+    mask.key_bias_ = key_bias;
+    return mask;
+  }
+
   [[nodiscard]] Index left() const { return left_; }
   [[nodiscard]] Index right() const { return right_; }
   [[nodiscard]] const Plane<bool>& allowed_plane() const { return allowed_; }
   [[nodiscard]] const Plane<bool>& blocked_plane() const { return blocked_; }
   [[nodiscard]] const Plane<T>& bias_plane() const { return bias_; }
+  [[nodiscard]] ConstVectorView<T> key_bias() const { return key_bias_; }
   /// The key position of query 0 in a sequence of these lengths.
   [[nodiscard]] Index offset(Index queries, Index keys) const { return has_offset_ ? offset_ : keys - queries; }
 
@@ -148,6 +157,7 @@ class AttentionMask {
   bool has_offset_ = false;
   Plane<bool> allowed_, blocked_;
   Plane<T> bias_;
+  ConstVectorView<T> key_bias_;
 };
 
 }  // namespace MAT_ABI

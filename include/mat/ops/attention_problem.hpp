@@ -40,11 +40,13 @@ struct AttentionInputs {
   const PackedKeys<T>* packed_keys = nullptr;
 };
 
-/// What attention_backward writes. dbias [batch, heads, queries, keys] has the bias's own shape, or is empty.
+/// What attention_backward writes. dbias [batch, heads, queries, keys] has the bias's own shape, or is empty; dkey_bias
+/// [key tokens] likewise.
 template <class T>
 struct AttentionGradients {
   MatrixView<T> dq, dk, dv;
   TensorView<T, 4> dbias;
+  VectorView<T> dkey_bias{};
 };
 
 /// What one attention_forward leaves for its backward, and memory to work in.
@@ -58,6 +60,7 @@ struct AttentionCache {
   // the highest, because scores of some hundreds would round it away.
   Matrix<T> log_sum;
   Matrix<T> row_dot;    // [heads, query tokens]: <dy_i, y_i>
+  Matrix<T> dkey_bias;  // each key/value head's part: [kv_heads, key tokens]
   Matrix<T> workspace;  // [threads, numbers of one thread]
 };
 
@@ -83,6 +86,7 @@ struct AttentionProblem {
   const Sequences& queries;
   const Sequences& keys;
   const AttentionMask<T>& mask;
+  ConstVectorView<T> key_bias;
   ConstVectorView<T> alibi_slopes;
   const Dropout& dropout;
   Index heads, kv_heads, group;  // group: heads that share one key/value head
@@ -99,6 +103,7 @@ struct AttentionProblem {
         queries(inputs.query_sequences),
         keys(inputs.key_sequences),
         mask(options.mask),
+        key_bias(options.mask.key_bias()),
         alibi_slopes(options.alibi_slopes),
         dropout(options.dropout),
         heads(options.heads),
@@ -125,9 +130,10 @@ struct AttentionProblem {
     check_value(keys.count() == queries.count(), {what, "the number of key sequences"}, keys.count(),
                 "that of the queries, ", queries.count());
     if (!alibi_slopes.empty()) check_shape({what, "alibi_slopes"}, alibi_slopes, {heads});
+    if (!key_bias.empty()) check_shape({what, "key_bias"}, key_bias, {v.rows()});
     mask.check(what, queries.count(), heads, queries.longest(), keys.longest() - sinks);
     scale = options.scale.value_or(static_cast<T>(1.0 / std::sqrt(static_cast<double>(std::max<Index>(head_dim, 1)))));
-    plain = scale > 0 && softcap == 0 && mask.bias_plane().empty() && alibi_slopes.empty();
+    plain = scale > 0 && softcap == 0 && mask.bias_plane().empty() && alibi_slopes.empty() && key_bias.empty();
   }
 
   void check_packed_keys(std::string_view what) const {
@@ -209,8 +215,11 @@ struct AttentionProblem {
     hide(b, h, i, range, scores);
   }
 
-  /// Adds the bias and ALiBi's penalty to the scores of the keys after the sinks.
+  /// Adds the keys' own biases, and to the scores of the keys after the sinks the bias and ALiBi's penalty.
   void add_biases(Index b, Index h, Index i, KeyRange range, T* scores) const {
+    if (!key_bias.empty()) {
+      simd::add_scaled(range.end - range.begin, scores, T(1), key_bias.data() + keys.begin(b) + range.begin);
+    }
     const Index first = std::max(range.begin, sinks);
     if (!mask.bias_plane().empty()) {
       const T* bias = mask.bias_plane().row(b, h, i);
@@ -254,11 +263,6 @@ struct AttentionProblem {
     dropout_row<T>(dropout, index, range.end - range.begin, weights, weights);
   }
 
-  [[nodiscard]] bool has_gaps(const Sequences& sequences) const {
-    Index tokens = 0;
-    for (Index b = 0; b < sequences.count(); ++b) tokens += sequences.length(b);
-    return tokens != sequences.rows();
-  }
   /// Multiplications of all scores, for parallel_for.
   [[nodiscard]] Index work() const {
     Index pairs = 0;
