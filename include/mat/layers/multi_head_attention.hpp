@@ -1,20 +1,16 @@
 #pragma once
 
+#include <mat/layers/added_keys.hpp>
 #include <mat/layers/alibi.hpp>
+#include <mat/layers/attention_call.hpp>
 #include <mat/layers/linear.hpp>
 #include <mat/layers/rotary_position.hpp>
 #include <mat/ops/attention.hpp>
 #include <mat/ops/attention_weights.hpp>
+#include <mat/ops/earlier_tokens.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
-
-/// What differs from call to call of a layer with attention: the mask, and training's dropout.
-template <class T>
-struct AttentionCall {
-  AttentionMask<T> mask;
-  Dropout dropout;
-};
 
 /// Attention with learned projections: several heads look at different parts of each token.
 ///
@@ -80,7 +76,6 @@ class MultiHeadAttention {
     Sequences query_sequences, key_sequences;
     AttentionOptions<T> options;
     Matrix<T> q, k, v;  // projected: [query tokens, embed_dim], [key tokens (+ added), kv_heads head_dim] twice
-    std::vector<Index> all_key_lengths;
     Sequences all_key_sequences;  // with the added keys, if there are any
     Vector<T> alibi_slopes;       // [num_heads]
     typename RotaryPosition<T>::Cache rotary_queries, rotary_keys;
@@ -89,12 +84,16 @@ class MultiHeadAttention {
     typename Linear<T>::Cache out_proj;
     Matrix<T> dq, dk, dv;  // as q, k, v
     Matrix<T> dquery, dkey, dvalue;
+    bool with_earlier = false;
+    Matrix<T> joined, djoined, dearlier;  // with the earlier tokens: [earlier tokens + tokens, embed_dim]
+    Sequences earlier_sequences, joined_sequences;
   };
 
-  /// Gradients beside that of y, for a loss that reads or learns more: both may be left out.
+  /// Gradients beside that of y, for a loss that reads or learns more: each may be left out.
   struct ExtraGradients {
     const std::vector<Tensor<T, 3>>* dweights = nullptr;  ///< Of each sequence's weights: [num_heads, queries, keys].
     TensorView<T, 4> dbias;                               ///< Receives the gradient of the mask's bias.
+    VectorView<T> dkey_bias;                              ///< Receives that of its key_bias.
   };
 
   /// The gradients of the three inputs, living in the cache.
@@ -112,12 +111,24 @@ class MultiHeadAttention {
   [[nodiscard]] Parameters& parameters() { return parameters_; }
   [[nodiscard]] Index head_dim() const { return config_.embed_dim / config_.num_heads; }
   /// Keys that the layer itself adds in front of every sequence: bias_k, then the zeros.
-  [[nodiscard]] Index added_keys() const { return Index{config_.add_bias_kv} + Index{config_.add_zero_attn}; }
+  [[nodiscard]] Index added_keys() const { return added().count(); }
 
   /// Self-attention: each sequence of x attends to itself.
   ConstMatrixView<T> forward(ConstMatrixView<T> x, const Sequences& sequences, const AttentionCall<T>& call,
                              Cache& cache) const {
     return forward(Inputs{x, x, x, &sequences, &sequences}, call, cache);
+  }
+
+  /// Self-attention in which each sequence of x sees earlier tokens as well, as keys and values before its own.
+  ConstMatrixView<T> forward(ConstMatrixView<T> x, const Sequences& sequences, const EarlierTokens<T>& earlier,
+                             const AttentionCall<T>& call, Cache& cache) const {
+    if (!earlier.given()) return forward(x, sequences, call, cache);
+    check_shape("MultiHeadAttention::forward: x", x, {kAny, config_.embed_dim});
+    join_earlier_tokens<T>("MultiHeadAttention::forward", earlier, x, sequences, cache.joined, cache.joined_sequences);
+    const auto y = forward(Inputs{x, cache.joined, cache.joined, &sequences, &cache.joined_sequences}, call, cache);
+    cache.earlier_sequences = *earlier.sequences;
+    cache.with_earlier = true;
+    return y;
   }
 
   /// Sequence b of the queries attends to sequence b of the keys and values.
@@ -127,6 +138,7 @@ class MultiHeadAttention {
     check_shape("MultiHeadAttention::forward: value", inputs.value, {inputs.key.rows(), config_.vdim});
     check_sequences("MultiHeadAttention::forward: query", inputs.query.rows(), *inputs.query_sequences);
     check_sequences("MultiHeadAttention::forward: key", inputs.key.rows(), *inputs.key_sequences);
+    cache.with_earlier = false;
     cache.query = inputs.query;
     cache.key = inputs.key;
     cache.value = inputs.value;
@@ -142,16 +154,26 @@ class MultiHeadAttention {
   ConstMatrixView<T> backward(ConstMatrixView<T> dy, Cache& cache, Parameters& grads,
                               const ExtraGradients& extra = {}) const {
     attention_gradients(dy, cache, grads, extra);
-    const Index d = config_.embed_dim, kv = kv_dim();
-    const Parameters& p = parameters_;
-    cache.dquery.resize(cache.query.shape());
-    matmul<T>(cache.dq, projection(p.q_proj_weight, p, 0, d), cache.dquery);
-    for_each_key_row(cache, [&](Index to, Index count, Index from) {
-      const MatrixView<T> dx = cache.dquery.view().middle_rows(to, count);
-      matmul_add<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv), dx);
-      matmul_add<T>(cache.dv.view().middle_rows(from, count), projection(p.v_proj_weight, p, d + kv, kv), dx);
-    });
+    set_query_gradients(cache);
+    add_key_gradients(cache, cache.dquery);
     return cache.dquery;
+  }
+
+  /// The gradients of x and of the earlier tokens, after a forward with or without them.
+  EarlierGradients<T> backward_with_earlier(ConstMatrixView<T> dy, Cache& cache, Parameters& grads,
+                                            const ExtraGradients& extra = {}) const {
+    if (!cache.with_earlier) return {backward(dy, cache, grads, extra), {}};
+    attention_gradients(dy, cache, grads, extra);
+    set_query_gradients(cache);
+    // Sums in the order of `backward`, so that the gradient of a sequence without earlier tokens has the same bits.
+    cache.dearlier.resize({cache.earlier_sequences.rows(), config_.embed_dim});
+    cache.dearlier.fill(T(0));
+    join_earlier_tokens<T>("MultiHeadAttention::backward", {cache.dearlier, &cache.earlier_sequences}, cache.dquery,
+                           cache.query_sequences, cache.djoined, cache.joined_sequences);
+    add_key_gradients(cache, cache.djoined);
+    split_earlier_tokens<T>(cache.djoined, cache.joined_sequences, cache.earlier_sequences, cache.query_sequences,
+                            cache.dearlier, cache.dquery);
+    return {cache.dquery, cache.dearlier};
   }
 
   /// The gradients of the three inputs after attention to other tokens.
@@ -160,14 +182,13 @@ class MultiHeadAttention {
     attention_gradients(dy, cache, grads, extra);
     const Index d = config_.embed_dim, kv = kv_dim();
     const Parameters& p = parameters_;
-    cache.dquery.resize(cache.query.shape());
+    set_query_gradients(cache);
     cache.dkey.resize(cache.key.shape());
     cache.dvalue.resize(cache.value.shape());
-    if (has_gaps(cache.key_sequences)) {
+    if (cache.key_sequences.has_gaps()) {
       cache.dkey.fill(T(0));
       cache.dvalue.fill(T(0));
     }
-    matmul<T>(cache.dq, projection(p.q_proj_weight, p, 0, d), cache.dquery);
     for_each_key_row(cache, [&](Index to, Index count, Index from) {
       matmul<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv),
                 cache.dkey.view().middle_rows(to, count));
@@ -205,6 +226,9 @@ class MultiHeadAttention {
     return config;
   }
   [[nodiscard]] Index kv_dim() const { return config_.kv_heads * head_dim(); }
+  [[nodiscard]] detail::AddedKeys<T> added() const {
+    return {parameters_.bias_k, parameters_.bias_v, config_.add_zero_attn};
+  }
   [[nodiscard]] static bool packed(const Config& c) { return c.kdim == c.embed_dim && c.vdim == c.embed_dim; }
 
   [[nodiscard]] static Parameters initial(const Config& c, const Random& random) {
@@ -251,10 +275,10 @@ class MultiHeadAttention {
     const Parameters& p = parameters_;
     const Index d = config_.embed_dim, kv = kv_dim();
     cache.q.resize({cache.query.rows(), d});
-    if (added_keys() > 0) make_room_for_added_keys(cache);
+    if (added_keys() > 0) added().make_room(cache.key_sequences, cache.all_key_sequences);
     cache.k.resize({attention_keys(cache).rows(), kv});
     cache.v.resize(cache.k.shape());
-    if (added_keys() > 0) set_added_keys(cache);
+    if (added_keys() > 0) added().write(cache.all_key_sequences, cache.k, cache.v);
     matmul<T>(cache.query, transposed<T>(projection(p.q_proj_weight, p, 0, d)), cache.q, projection_bias(p, 0, d));
     for_each_key_row(cache, [&](Index from, Index count, Index to) {
       matmul<T>(cache.key.middle_rows(from, count), transposed<T>(projection(p.k_proj_weight, p, d, kv)),
@@ -287,7 +311,7 @@ class MultiHeadAttention {
     cache.dk.resize(cache.k.shape());
     cache.dv.resize(cache.v.shape());
     attention_backward<T>(dattention, cache.options, inputs, cache.attention,
-                          {cache.dq, cache.dk, cache.dv, extra.dbias});
+                          {cache.dq, cache.dk, cache.dv, extra.dbias, extra.dkey_bias});
     if (extra.dweights != nullptr) {
       for (Index b = 0; b < inputs.query_sequences.count(); ++b) {
         const Tensor<T, 3>& dweights = (*extra.dweights)[static_cast<std::size_t>(b)];
@@ -315,23 +339,27 @@ class MultiHeadAttention {
       add_column_sums<T>(dk, projection_bias(grads, d, kv));
       add_column_sums<T>(dv, projection_bias(grads, d + kv, kv));
     });
-    if (!config_.add_bias_kv) return;
-    for (Index b = 0; b < cache.all_key_sequences.count(); ++b) {
-      const Index row = cache.all_key_sequences.begin(b);
-      simd::add_scaled(kv, grads.bias_k.data(), T(1), cache.dk.view().row(row));
-      simd::add_scaled(kv, grads.bias_v.data(), T(1), cache.dv.view().row(row));
-    }
+    added().add_gradients(cache.all_key_sequences, cache.dk, cache.dv, grads.bias_k, grads.bias_v);
+  }
+
+  /// dquery, and then the parts of keys and values that are queries too.
+  void set_query_gradients(Cache& cache) const {
+    cache.dquery.resize(cache.query.shape());
+    matmul<T>(cache.dq, projection(parameters_.q_proj_weight, parameters_, 0, config_.embed_dim), cache.dquery);
+  }
+  void add_key_gradients(const Cache& cache, MatrixView<T> dtokens) const {
+    const Index d = config_.embed_dim, kv = kv_dim();
+    const Parameters& p = parameters_;
+    for_each_key_row(cache, [&](Index to, Index count, Index from) {
+      const MatrixView<T> dx = dtokens.middle_rows(to, count);
+      matmul_add<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv), dx);
+      matmul_add<T>(cache.dv.view().middle_rows(from, count), projection(p.v_proj_weight, p, d + kv, kv), dx);
+    });
   }
 
   /// The keys that attention sees, added ones included.
   [[nodiscard]] const Sequences& attention_keys(const Cache& cache) const {
     return added_keys() == 0 ? cache.key_sequences : cache.all_key_sequences;
-  }
-  /// True if some rows of the keys belong to no sequence: they may hold anything, and have no gradient.
-  [[nodiscard]] static bool has_gaps(const Sequences& sequences) {
-    Index tokens = 0;
-    for (Index b = 0; b < sequences.count(); ++b) tokens += sequences.length(b);
-    return tokens != sequences.rows();
   }
 
   /// Calls fn(first row among the inputs, count, first row in k and v) for runs of rows that lie together: all at once,
@@ -339,31 +367,9 @@ class MultiHeadAttention {
   template <class Function>
   void for_each_key_row(const Cache& cache, const Function& fn) const {
     const Sequences& from = cache.key_sequences;
-    if (added_keys() == 0 && !has_gaps(from)) return fn(Index{0}, from.rows(), Index{0});
+    if (added_keys() == 0 && !from.has_gaps()) return fn(Index{0}, from.rows(), Index{0});
     for (Index b = 0; b < from.count(); ++b) {
       fn(from.begin(b), from.length(b), attention_keys(cache).begin(b) + added_keys());
-    }
-  }
-
-  void make_room_for_added_keys(Cache& cache) const {
-    const Sequences& from = cache.key_sequences;
-    cache.all_key_lengths.clear();
-    for (Index b = 0; b < from.count(); ++b) cache.all_key_lengths.push_back(from.length(b) + added_keys());
-    cache.all_key_sequences.assign(cache.all_key_lengths);
-  }
-  /// The added keys stand in front of every sequence.
-  void set_added_keys(Cache& cache) const {
-    for (Index b = 0; b < cache.key_sequences.count(); ++b) {
-      Index row = cache.all_key_sequences.begin(b);
-      if (config_.add_bias_kv) {
-        std::copy_n(parameters_.bias_k.data(), kv_dim(), cache.k.view().row(row));
-        std::copy_n(parameters_.bias_v.data(), kv_dim(), cache.v.view().row(row));
-        ++row;
-      }
-      if (config_.add_zero_attn) {
-        std::fill_n(cache.k.view().row(row), kv_dim(), T(0));
-        std::fill_n(cache.v.view().row(row), kv_dim(), T(0));
-      }
     }
   }
 
