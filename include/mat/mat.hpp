@@ -47,8 +47,14 @@ namespace mat {}
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
+#include <mat/memory/memory_tokens.hpp>
+#include <mat/memory/no_memory.hpp>
+#include <mat/memory/recurrence.hpp>
+#include <mat/memory/recurrent_encoder.hpp>
 #include <mat/memory/self_attention.hpp>
+#include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
+#include <mat/models/stream.hpp>
 #include <mat/models/text_classifier.hpp>
 #include <mat/models/token_batch.hpp>
 #include <mat/models/token_embedding.hpp>

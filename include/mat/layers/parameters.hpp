@@ -66,6 +66,17 @@ void visit_layers(std::string_view name, Visitor&& visitor, First& first, Rest&.
   }
 }
 
+/// Visits a list of values that have a `visit` of their own, their names prefixed by `name`, a number and dots.
+template <class Visitor, class First, class... Rest>
+void visit_values(std::string_view name, Visitor&& visitor, First& first, Rest&... rest) {
+  using Value = typename std::decay_t<First>::value_type;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    Value::visit([&](const ParameterName& inner,
+                     auto&... tensors) { visitor(ParameterName(name, static_cast<Index>(i), &inner), tensors...); },
+                 first[i], rest[i]...);
+  }
+}
+
 /// Visits a std::optional layer of each, if the first has one.
 template <class Visitor, class First, class... Rest>
 void visit_optional_layer(std::string_view name, Visitor&& visitor, First& first, Rest&... rest) {

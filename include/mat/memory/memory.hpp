@@ -41,6 +41,7 @@ inline namespace MAT_ABI {
 
 /// Where a memory enters a stack of layers.
 enum class MemoryPlace {
+  nowhere,  ///< The stack as it is, to compare with.
   branch,   ///< A row for each token of a layer's input, added to it; the layer's output is written.
   context,  ///< Earlier rows that a layer attends to before its own; the layer's input is written.
   tokens,   ///< Rows that pass through the whole stack beside the segment's own; what becomes of them is written.
