@@ -164,6 +164,8 @@ template <class T>
 template <class T>
 [[nodiscard]] Adapters torch_memory();
 template <class T>
+[[nodiscard]] Adapters torch_memory_tokens();
+template <class T>
 [[nodiscard]] Adapters torch_models();
 template <class T>
 [[nodiscard]] Adapters torch_training();
