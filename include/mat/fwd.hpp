@@ -46,6 +46,10 @@ template <class T>
 class EncoderLayer;
 template <class T>
 class TransformerEncoder;
+template <class T>
+class DecoderLayer;
+template <class T>
+class TransformerDecoder;
 
 // memory
 template <class T>
@@ -58,6 +62,8 @@ template <class T>
 class MAT;
 template <class T>
 class TextClassifier;
+template <class T>
+class Transformer;
 
 // training
 template <class T>

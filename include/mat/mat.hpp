@@ -15,11 +15,14 @@
 /// This header includes all but io, which not every program needs: <mat/io/checkpoint.hpp> and the others are extra.
 namespace mat {}
 
+#include <mat/blocks/decoder_layer.hpp>
 #include <mat/blocks/encoder_layer.hpp>
 #include <mat/blocks/key_value_cache.hpp>
 #include <mat/blocks/packed_encoder.hpp>
 #include <mat/blocks/packed_encoder_layer.hpp>
+#include <mat/blocks/transformer_decoder.hpp>
 #include <mat/blocks/transformer_encoder.hpp>
+#include <mat/blocks/transformer_layer_config.hpp>
 #include <mat/core/error.hpp>
 #include <mat/core/half.hpp>
 #include <mat/core/parallel.hpp>
@@ -58,6 +61,7 @@ namespace mat {}
 #include <mat/models/text_classifier.hpp>
 #include <mat/models/token_batch.hpp>
 #include <mat/models/token_embedding.hpp>
+#include <mat/models/transformer.hpp>
 #include <mat/ops/activation.hpp>
 #include <mat/ops/attention.hpp>
 #include <mat/ops/attention_backward.hpp>

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <mat/layers/feed_forward.hpp>
-#include <mat/layers/layer_norm.hpp>
-#include <mat/layers/multi_head_attention.hpp>
+#include <mat/blocks/transformer_layer_config.hpp>
 #include <mat/ops/residual.hpp>
 
 namespace mat {
@@ -24,19 +22,7 @@ inline namespace MAT_ABI {
 template <class T>
 class EncoderLayer {
  public:
-  struct Config {
-    Index d_model = 0;
-    Index nhead = 1;
-    Index dim_feedforward = 2048;
-    Activation activation = Activation::relu;
-    double layer_norm_eps = 1e-5;
-    bool norm_first = false;
-    bool bias = true;
-    bool gated = false;  ///< A gated feed-forward: SwiGLU with silu, GEGLU with gelu.
-    /// What PyTorch's layer has no word for: shared key/value heads, softcap, ALiBi, rotary positions. Its embed_dim,
-    /// num_heads and bias are taken from above.
-    typename MultiHeadAttention<T>::Config attention;
-  };
+  using Config = TransformerLayerConfig<T>;
 
   struct Parameters {
     MultiHeadAttention<T> self_attn;
@@ -66,9 +52,9 @@ class EncoderLayer {
 
   EncoderLayer(const Config& config, const Random& random)
       : config_(config),
-        parameters_{MultiHeadAttention<T>(attention_config(config), random.split(0)),
-                    FeedForward<T>(feed_forward_config(config), random.split(1)), LayerNorm<T>(norm_config(config)),
-                    LayerNorm<T>(norm_config(config))} {}
+        parameters_{MultiHeadAttention<T>(config.self_attention_config(), random.split(0)),
+                    FeedForward<T>(config.feed_forward_config(), random.split(1)), LayerNorm<T>(config.norm_config()),
+                    LayerNorm<T>(config.norm_config())} {}
 
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
@@ -116,30 +102,6 @@ class EncoderLayer {
   }
 
  private:
-  [[nodiscard]] static typename MultiHeadAttention<T>::Config attention_config(const Config& c) {
-    auto attention = c.attention;
-    attention.embed_dim = c.d_model;
-    attention.num_heads = c.nhead;
-    attention.bias = c.bias;
-    return attention;
-  }
-  [[nodiscard]] static typename FeedForward<T>::Config feed_forward_config(const Config& c) {
-    typename FeedForward<T>::Config feed_forward;
-    feed_forward.features = c.d_model;
-    feed_forward.hidden = c.dim_feedforward;
-    feed_forward.activation = c.activation;
-    feed_forward.bias = c.bias;
-    feed_forward.gated = c.gated;
-    return feed_forward;
-  }
-  [[nodiscard]] static typename LayerNorm<T>::Config norm_config(const Config& c) {
-    typename LayerNorm<T>::Config norm;
-    norm.features = c.d_model;
-    norm.epsilon = c.layer_norm_eps;
-    norm.bias = c.bias;
-    return norm;
-  }
-
   // dsum1 and dsum2 are the gradients of the two residual sums; each goes on to its branch and past it.
   [[nodiscard]] EarlierGradients<T> backward_norm_first(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
     const Parameters& p = parameters_;

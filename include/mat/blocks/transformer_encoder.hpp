@@ -47,11 +47,7 @@ class TransformerEncoder {
       parameters_.layers.emplace_back(config.layer, random.split(static_cast<std::uint64_t>(i)));
     }
     if (!config.final_norm) return;
-    typename LayerNorm<T>::Config norm;
-    norm.features = config.layer.d_model;
-    norm.epsilon = config.layer.layer_norm_eps;
-    norm.bias = config.layer.bias;
-    parameters_.norm.emplace(norm);
+    parameters_.norm.emplace(config.layer.norm_config());
   }
 
   [[nodiscard]] const Config& config() const { return config_; }
