@@ -54,7 +54,9 @@ namespace mat {}
 #include <mat/memory/no_memory.hpp>
 #include <mat/memory/recurrence.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
+#include <mat/memory/segment_cache.hpp>
 #include <mat/memory/self_attention.hpp>
+#include <mat/memory/state_gradient.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
 #include <mat/models/stream.hpp>
