@@ -3,6 +3,8 @@
 #include <mat/core/sequences.hpp>
 #include <mat/layers/parameters.hpp>
 
+#include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <type_traits>
 #include <utility>
@@ -26,8 +28,9 @@ inline namespace MAT_ABI {
 //
 //     static constexpr MemoryPlace kPlace
 //     Config, Parameters (with visit), config(), parameters()                            as every layer
-//     State             plain tensors and `static void visit(visitor, state...)`, as Parameters; also the type of its
-//                       gradient, in which tensors that have no gradient stay 0
+//     State             plain tensors and `static void visit(visitor, state...)`, as Parameters: each holds as many
+//                       numbers for every sequence of the batch, one sequence after the other. It is also the type of
+//                       its gradient, in which tensors that have no gradient stay 0
 //     ReadCache, WriteCache
 //     void initial(Index batch, State& state) const
 //     ConstMatrixView<T> read(const State&, ConstMatrixView<T> x, const Sequences&, ReadCache&) const
@@ -150,6 +153,31 @@ template <class State>
       },
       state);
   return std::sqrt(squares);
+}
+
+/// Copies what a state keeps for its sequence `from_sequence` to `to_sequence` of another, of batches of these sizes.
+template <class State>
+void copy_sequence_of_state(const State& from, Index from_sequence, Index from_batch, State& to, Index to_sequence,
+                            Index to_batch) {
+  for_each_tensor_of_state(
+      [&](const ParameterName&, auto& target, const auto& source) {
+        const Index numbers = source.size() / from_batch;
+        assert(numbers * from_batch == source.size() && numbers * to_batch == target.size());
+        std::copy_n(source.data() + from_sequence * numbers, numbers, target.data() + to_sequence * numbers);
+        static_cast<void>(to_batch);
+      },
+      to, from);
+}
+
+/// Sets to 0 what a state, the gradient of one, keeps for one sequence of its batch.
+template <class State>
+void zero_sequence_of_state(State& state, Index sequence, Index batch) {
+  for_each_tensor_of_state(
+      [&](const ParameterName&, auto& tensor) {
+        const Index numbers = tensor.size() / batch;
+        std::fill_n(tensor.data() + sequence * numbers, numbers, typename std::decay_t<decltype(tensor)>::Scalar(0));
+      },
+      state);
 }
 
 /// A state of zeros of the same shapes: a gradient before the first backward. Reuses the memory of `zeros`.

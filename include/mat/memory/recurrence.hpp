@@ -41,7 +41,14 @@ class Recurrence {
     bool recompute = false;  ///< Keep no activations but those of one segment.
   };
 
+  /// Where the sequences of a batch begin.
+  struct Start {
+    const State* state = nullptr;              ///< The state before segment 0; null: all sequences are fresh.
+    const std::vector<bool>* fresh = nullptr;  ///< Sequences that begin with the model's own first state all the same.
+  };
+
   struct Cache {
+    State initial;                               // of fresh sequences beside others
     std::vector<State> states;                   // before each segment of a window, and after the last
     std::deque<typename Model::Cache> segments;  // of each segment of a window, or of one
     std::vector<typename Model::Output> outputs;
@@ -57,33 +64,56 @@ class Recurrence {
   /// Adds the gradients of `count` segments to `grads`, and returns the state after the last, living in the cache.
   ///
   /// segment(i) is the model's input of segment i; loss(i, y) returns the gradient dy of its output, which must live
-  /// until the next call. The losses of a window are asked for last segment first. `start` is the state before segment
-  /// 0, or null for the model's own; it is not learned from. All segments have the same number of sequences.
+  /// until the next call. The losses of a window are asked for last segment first. The model's first state learns from
+  /// the sequences that begin with it. All segments have the same number of sequences.
   template <class Segments, class Loss>
-  const State& backward(const Model& model, Index count, const Segments& segment, const State* start, Loss&& loss,
+  const State& backward(const Model& model, Index count, const Segments& segment, const Start& start, Loss&& loss,
                         const Dropout& dropout, Cache& cache, Parameters& grads) const {
-    const Index depth =
-        config_.depth == 0 ? std::max<Index>(count, 1) : std::min(config_.depth, std::max<Index>(count, 1));
+    const Index all = std::max<Index>(count, 1), depth = config_.depth == 0 ? all : std::min(config_.depth, all);
     const std::size_t kept = config_.recompute ? 1 : static_cast<std::size_t>(depth);
     if (cache.segments.size() < kept) cache.segments.resize(kept);
     if (cache.states.size() < static_cast<std::size_t>(depth) + 1) {
       cache.states.resize(static_cast<std::size_t>(depth) + 1);
     }
-    if (start != nullptr) {
-      cache.states[0] = *start;
-    } else {
-      model.initial(count > 0 ? segment(Index{0}).sequences->count() : 0, cache.states[0]);
-    }
+    const Index batch = count > 0 ? segment(Index{0}).sequences->count() : 0;
+    begin(model, batch, start, cache);
     for (Index first = 0; first < count; first += depth) {
       const Index size = std::min(depth, count - first);
       window(model, first, size, segment, loss, dropout, cache, grads);
-      if (first == 0 && start == nullptr) model.initial_backward(cache.dnext, grads);
+      if (first == 0) learn_start(model, batch, start, cache, grads);
       std::swap(cache.states[0], cache.states[static_cast<std::size_t>(size)]);
     }
     return cache.states[0];
   }
 
  private:
+  [[nodiscard]] static bool is_fresh(const Start& start, Index b) {
+    return start.state == nullptr || (start.fresh != nullptr && (*start.fresh)[static_cast<std::size_t>(b)]);
+  }
+  static void begin(const Model& model, Index batch, const Start& start, Cache& cache) {
+    if (start.state == nullptr) return model.initial(batch, cache.states[0]);
+    cache.states[0] = *start.state;
+    if (start.fresh == nullptr) return;
+    check_value(static_cast<Index>(start.fresh->size()) == batch, "Recurrence::backward: fresh",
+                static_cast<Index>(start.fresh->size()), "one for each sequence, ", batch);
+    model.initial(batch, cache.initial);
+    for (Index b = 0; b < batch; ++b) {
+      if (is_fresh(start, b)) copy_sequence_of_state(cache.initial, b, batch, cache.states[0], b, batch);
+    }
+  }
+  /// cache.dnext is the gradient of the state before segment 0.
+  static void learn_start(const Model& model, Index batch, const Start& start, Cache& cache, Parameters& grads) {
+    bool any = false;
+    for (Index b = 0; b < batch; ++b) {
+      if (is_fresh(start, b)) {
+        any = true;
+      } else {
+        zero_sequence_of_state(cache.dnext, b, batch);
+      }
+    }
+    if (any) model.initial_backward(cache.dnext, grads);
+  }
+
   template <class Segments, class Loss>
   void window(const Model& model, Index first, Index size, const Segments& segment, Loss& loss, const Dropout& dropout,
               Cache& cache, Parameters& grads) const {
