@@ -71,6 +71,8 @@ namespace mat {}
 #include <mat/ops/attention_mask.hpp>
 #include <mat/ops/attention_problem.hpp>
 #include <mat/ops/attention_weights.hpp>
+#include <mat/ops/content_memory.hpp>
+#include <mat/ops/delta_rule.hpp>
 #include <mat/ops/dropout.hpp>
 #include <mat/ops/earlier_tokens.hpp>
 #include <mat/ops/gather.hpp>
@@ -78,9 +80,11 @@ namespace mat {}
 #include <mat/ops/linear_attention.hpp>
 #include <mat/ops/matmul.hpp>
 #include <mat/ops/matmul_kernel.hpp>
+#include <mat/ops/matrix_memory.hpp>
 #include <mat/ops/max_over_tokens.hpp>
 #include <mat/ops/normal_distribution.hpp>
 #include <mat/ops/normalize.hpp>
+#include <mat/ops/normalized_memory.hpp>
 #include <mat/ops/packed_keys.hpp>
 #include <mat/ops/packed_matmul.hpp>
 #include <mat/ops/packed_panel.hpp>

@@ -1,0 +1,385 @@
+#pragma once
+
+#include <mat/ops/linear_attention.hpp>
+#include <mat/ops/matrix_memory.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// How delta_rule_forward writes.
+struct DeltaRuleOptions {
+  Index heads = 1;
+  LinearAttentionRule rule = LinearAttentionRule::delta;
+  Index chunk = 32;  ///< Tokens that are written together: it changes the time and the rounding, not the equations.
+};
+
+/// What the tokens write.
+template <class T>
+struct DeltaRuleInputs {
+  ConstMatrixView<T> k, v;
+  ConstMatrixView<T> decay;  ///< What is kept of the state before a token, in [0, 1]; or empty, which is all.
+  ConstMatrixView<T> beta;   ///< How much of a token is written; or empty, which is 1.
+  const Sequences& sequences;
+};
+
+/// What delta_rule_backward sets. Those of decay and beta are empty where the inputs are.
+template <class T>
+struct DeltaRuleGradients {
+  MatrixView<T> dk, dv, ddecay, dbeta;
+};
+
+/// What one delta_rule_forward leaves for its backward, and memory to work in.
+template <class T>
+struct DeltaRuleCache {
+  Matrix<T> error;      // e: [tokens, heads * value_dim]
+  Matrix<T> starts;     // the states before every chunk but a sequence's first: [chunks * heads * key_dim, value_dim]
+  Matrix<T> workspace;  // [threads, numbers of one thread]
+};
+
+namespace detail {
+
+/// The checked sizes of one write, and its chunks.
+///
+/// Within a chunk that starts from S, with D_ti the product of the decays of tokens i + 1 ... t and a_t that of all up
+/// to t (each one a product of numbers up to 1: nothing is divided, so a decay of 0 is as good as any other),
+///
+///     e_t = v_t - a_t k_t S - sum_(i < t) D_ti <k_t, k_i> u_i,    u_t = beta_t e_t          a triangular solve
+///     S'  = a_n S + sum_t D_nt k_t^T u_t
+template <class T>
+class DeltaRule {
+ public:
+  DeltaRule(std::string_view what, const DeltaRuleOptions& options, const DeltaRuleInputs<T>& in)
+      : o_(options), in_(in), is_delta_(options.rule == LinearAttentionRule::delta) {
+    check_value(o_.heads >= 1, {what, "heads"}, o_.heads, "at least 1");
+    check_value(o_.chunk >= 1, {what, "chunk"}, o_.chunk, "at least 1");
+    check_value(in.k.cols() % o_.heads == 0, {what, "k's columns"}, in.k.cols(), "a multiple of ", o_.heads);
+    check_value(in.v.cols() % o_.heads == 0, {what, "v's columns"}, in.v.cols(), "a multiple of ", o_.heads);
+    dk_ = in.k.cols() / o_.heads;
+    dv_ = in.v.cols() / o_.heads;
+    check_sequences({what, "k"}, in.k.rows(), in.sequences);
+    check_shape({what, "v"}, in.v, {in.k.rows(), kAny});
+    if (!in.decay.empty()) check_shape({what, "decay"}, in.decay, {in.k.rows(), o_.heads});
+    if (!in.beta.empty()) check_shape({what, "beta"}, in.beta, {in.k.rows(), o_.heads});
+  }
+  [[nodiscard]] Shape<2> state_shape() const { return {in_.sequences.count() * o_.heads * dk_, dv_}; }
+
+  void forward(ConstMatrixView<T> state, MatrixView<T> next, DeltaRuleCache<T>& cache) const {
+    cache.error.resize(in_.v.shape());
+    cache.starts.resize({later_chunks(in_.sequences.count()) * o_.heads * dk_, dv_});
+    cache.workspace.resize({max_threads(), Scratch::size(*this)});
+    for_each_state([&](Index b, Index h, Index thread) {
+      const Scratch scratch(*this, cache.workspace.view().row(thread));
+      const MatrixView<T> s = state_of(next, b, h);
+      copy(state_of(state, b, h), s);
+      for (Index first = 0; first < in_.sequences.length(b); first += o_.chunk) {
+        const Chunk chunk = chunk_at(b, h, first);
+        if (first > 0) copy(s, start_of(cache, b, h, first / o_.chunk));
+        write(chunk, s, values(cache.error.view(), chunk), scratch);
+      }
+    });
+  }
+
+  void backward(ConstMatrixView<T> dnext, ConstMatrixView<T> state, DeltaRuleCache<T>& cache,
+                const DeltaRuleGradients<T>& grads, MatrixView<T> dstate) const {
+    cache.workspace.resize({max_threads(), Scratch::size(*this)});
+    for_each_state([&](Index b, Index h, Index thread) {
+      const Scratch scratch(*this, cache.workspace.view().row(thread));
+      copy(state_of(dnext, b, h), scratch.g);
+      const Index length = in_.sequences.length(b);
+      for (Index n = (length + o_.chunk - 1) / o_.chunk; n-- > 0;) {
+        const Chunk chunk = chunk_at(b, h, n * o_.chunk);
+        const ConstMatrixView<T> s = n == 0 ? state_of(state, b, h) : start_of(cache, b, h, n);
+        write_backward(chunk, s, values(cache.error.view(), chunk), grads, scratch);
+      }
+      const MatrixView<T> to = state_of(dstate, b, h);
+      for (Index i = 0; i < dk_; ++i) simd::add_scaled(dv_, to.row(i), T(1), as_const(scratch.g.row(i)));
+    });
+  }
+
+ private:
+  /// Tokens [row, row + count) of one head.
+  struct Chunk {
+    Index row, count, head;
+  };
+
+  /// Memory of one thread. Squares are [chunk, chunk] of which the rows and columns of the tokens count.
+  struct Scratch {
+    MatrixView<T> products;  // <k_t, k_i>
+    MatrixView<T> kept;      // D, below and on the diagonal
+    MatrixView<T> solve;     // -D <k_t, k_i> below the diagonal; for the backward its transpose above
+    MatrixView<T> dsolve;
+    MatrixView<T> u, du, de;  // [chunk, value_dim]
+    MatrixView<T> keys;       // [chunk, key_dim]
+    MatrixView<T> g;          // the gradient of the state after the chunk: [key_dim, value_dim]
+    T *from_start, *dkept;    // a; the gradients of a row of D: [chunk]
+
+    Scratch(const DeltaRule& rule, T* memory) {
+      const Index n = rule.o_.chunk;
+      const auto take = [&](Index rows, Index cols) {
+        const MatrixView<T> view(memory, {rows, cols});
+        memory += rows * cols;
+        return view;
+      };
+      products = take(n, n), kept = take(n, n), solve = take(n, n), dsolve = take(n, n);
+      u = take(n, rule.dv_), du = take(n, rule.dv_), de = take(n, rule.dv_);
+      keys = take(n, rule.dk_), g = take(rule.dk_, rule.dv_);
+      from_start = take(1, n).data(), dkept = take(1, n).data();
+    }
+    [[nodiscard]] static Index size(const DeltaRule& rule) {
+      const Index n = rule.o_.chunk;
+      return 4 * n * n + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 2 * n;
+    }
+  };
+
+  static const T* as_const(const T* x) { return x; }
+  static void copy(ConstMatrixView<T> from, MatrixView<T> to) {
+    for (Index i = 0; i < from.rows(); ++i) std::copy_n(from.row(i), from.cols(), to.row(i));
+  }
+  /// y = factor x; y may be x.
+  static void scale(Index n, T* y, T factor, const T* x) {
+    const simd::Pack<T> f = simd::broadcast(factor);
+    simd::map(
+        n, y, [f](simd::Pack<T> a) { return f * a; }, x);
+  }
+
+  /// Chunks of the sequences before b that do not start from a sequence's state.
+  [[nodiscard]] Index later_chunks(Index b) const {
+    Index chunks = 0;
+    for (Index a = 0; a < b; ++a) chunks += std::max<Index>(0, (in_.sequences.length(a) - 1) / o_.chunk);
+    return chunks;
+  }
+  template <class Function>
+  void for_each_state(const Function& fn) const {
+    const Index work = in_.k.rows() * o_.heads * (4 * dk_ * dv_ + 2 * o_.chunk * (dk_ + dv_));
+    parallel_for(in_.sequences.count() * o_.heads, work,
+                 [&](Index item, Index thread) { fn(item / o_.heads, item % o_.heads, thread); });
+  }
+  [[nodiscard]] Chunk chunk_at(Index b, Index h, Index first) const {
+    return {in_.sequences.begin(b) + first, std::min(o_.chunk, in_.sequences.length(b) - first), h};
+  }
+  template <class View>
+  [[nodiscard]] View state_of(View all, Index b, Index h) const {
+    return all.middle_rows((b * o_.heads + h) * dk_, dk_);
+  }
+  [[nodiscard]] MatrixView<T> start_of(DeltaRuleCache<T>& cache, Index b, Index h, Index chunk) const {
+    return cache.starts.view().middle_rows(((later_chunks(b) + chunk - 1) * o_.heads + h) * dk_, dk_);
+  }
+  template <class View>
+  [[nodiscard]] View keys(View all, const Chunk& c) const {
+    return all.middle_rows(c.row, c.count).middle_cols(c.head * dk_, dk_);
+  }
+  template <class View>
+  [[nodiscard]] View values(View all, const Chunk& c) const {
+    return all.middle_rows(c.row, c.count).middle_cols(c.head * dv_, dv_);
+  }
+  [[nodiscard]] T beta(const Chunk& c, Index t) const { return in_.beta.empty() ? T(1) : in_.beta(c.row + t, c.head); }
+  [[nodiscard]] T decay(const Chunk& c, Index t) const {
+    return in_.decay.empty() ? T(1) : in_.decay(c.row + t, c.head);
+  }
+
+  /// D and a, row by row: each row is the one before times a decay.
+  void compute_kept(const Chunk& c, const Scratch& s) const {
+    for (Index t = 0; t < c.count; ++t) {
+      const T d = decay(c, t);
+      if (t > 0) scale(t, s.kept.row(t), d, as_const(s.kept.row(t - 1)));
+      s.kept(t, t) = T(1);
+      s.from_start[t] = t == 0 ? d : d * s.from_start[t - 1];
+    }
+  }
+  /// <k_t, k_i>, and what the solve multiplies u_i with.
+  void compute_products(const Chunk& c, const Scratch& s) const {
+    const ConstMatrixView<T> k = keys(in_.k, c);
+    matmul<T>(k, transposed<T>(k), square(s.products, c));
+    for (Index t = 1; t < c.count; ++t) {
+      if (in_.decay.empty()) {
+        scale(t, s.solve.row(t), T(-1), as_const(s.products.row(t)));
+      } else {
+        simd::map(
+            t, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, as_const(s.products.row(t)),
+            as_const(s.kept.row(t)));
+      }
+    }
+  }
+  [[nodiscard]] static MatrixView<T> square(MatrixView<T> all, const Chunk& c) {
+    return all.middle_rows(0, c.count).middle_cols(0, c.count);
+  }
+
+  /// `s` becomes the state after the chunk, `error` the errors of its tokens.
+  void write(const Chunk& c, MatrixView<T> s, MatrixView<T> error, const Scratch& w) const {
+    const bool decays = !in_.decay.empty();
+    if (decays) compute_kept(c, w);
+    const MatrixView<T> u = w.u.middle_rows(0, c.count);
+    if (is_delta_) {
+      compute_products(c, w);
+      matmul<T>(keys(in_.k, c), s, u);
+    }
+    for (Index t = 0; t < c.count; ++t) {
+      const T* v = values(in_.v, c).row(t);
+      if (is_delta_) {
+        const simd::Pack<T> a = simd::broadcast(decays ? -w.from_start[t] : T(-1));
+        simd::map(
+            dv_, error.row(t), [a](simd::Pack<T> read, simd::Pack<T> x) { return simd::fma(a, read, x); },
+            as_const(u.row(t)), v);
+        simd::add_weighted_rows<T>(t, {1, dv_}, w.solve.row(t), 0, u.data(), dv_, error.row(t));
+      } else {
+        simd::copy(dv_, v, error.row(t));
+      }
+      scale(dv_, u.row(t), beta(c, t), as_const(error.row(t)));
+    }
+    if (decays) {
+      for (Index t = 0; t < c.count; ++t) scale(dv_, u.row(t), w.kept(c.count - 1, t), as_const(u.row(t)));
+      for (Index i = 0; i < dk_; ++i) scale(dv_, s.row(i), w.from_start[c.count - 1], as_const(s.row(i)));
+    }
+    matmul_add<T>(transposed<T>(keys(in_.k, c)), u, s);
+  }
+
+  /// w.g, the gradient of the state after the chunk, becomes that of `s`, the state before. With G = dS':
+  ///
+  ///     du_t = D_nt k_t G - sum_(i > t) D_it <k_i, k_t> de_i,  de_t = beta_t du_t,  dv = de,  dbeta_t = <du_t, e_t>
+  ///     dk_t = D_nt u_t G^T - a_t de_t S^T + sum_i (F + F^T)_ti k_i,   F_ti = -D_ti <de_t, u_i> for i < t
+  ///     dS = a_n G - sum_t a_t k_t^T de_t
+  void write_backward(const Chunk& c, ConstMatrixView<T> s, ConstMatrixView<T> error,
+                      const DeltaRuleGradients<T>& grads, const Scratch& w) const {
+    const bool decays = !in_.decay.empty();
+    const Index n = c.count;
+    const ConstMatrixView<T> k = keys(in_.k, c);
+    const MatrixView<T> dk = keys(grads.dk, c);
+    const MatrixView<T> u = w.u.middle_rows(0, n), du = w.du.middle_rows(0, n), de = w.de.middle_rows(0, n);
+    if (decays) compute_kept(c, w);
+    for (Index t = 0; t < n; ++t) scale(dv_, u.row(t), beta(c, t), error.row(t));
+    matmul<T>(k, w.g, du);
+    matmul<T>(u, transposed<T>(w.g), dk);
+    if (decays) {
+      for (Index t = 0; t < n; ++t) {
+        w.dkept[t] = simd::dot(dk_, k.row(t), as_const(dk.row(t)));
+        scale(dv_, du.row(t), w.kept(n - 1, t), as_const(du.row(t)));
+        scale(dk_, dk.row(t), w.kept(n - 1, t), as_const(dk.row(t)));
+      }
+    }
+    solve_backward(c, error, grads, w);
+    if (is_delta_) error_backward(c, s, dk, w);
+    if (decays) decay_backward(c, s, grads.ddecay, w);
+    if (!decays && !is_delta_) return;
+    for (Index i = 0; decays && i < dk_; ++i) scale(dv_, w.g.row(i), w.from_start[n - 1], as_const(w.g.row(i)));
+    if (!is_delta_) return;
+    for (Index t = 0; t < n; ++t) scale(dv_, de.row(t), decays ? -w.from_start[t] : T(-1), as_const(de.row(t)));
+    matmul_add<T>(transposed<T>(k), de, w.g);
+  }
+
+  /// du, de, dv and dbeta, last token first.
+  void solve_backward(const Chunk& c, ConstMatrixView<T> error, const DeltaRuleGradients<T>& grads,
+                      const Scratch& w) const {
+    if (is_delta_) {
+      compute_products(c, w);
+      for (Index t = 1; t < c.count; ++t) {
+        for (Index i = 0; i < t; ++i) w.solve(i, t) = w.solve(t, i);
+      }
+    }
+    for (Index t = c.count; t-- > 0;) {
+      if (is_delta_) {
+        simd::add_weighted_rows<T>(c.count - 1 - t, {1, dv_}, w.solve.row(t) + t + 1, 0, w.de.row(t + 1), dv_,
+                                   w.du.row(t));
+      }
+      scale(dv_, w.de.row(t), beta(c, t), as_const(w.du.row(t)));
+      std::copy_n(w.de.row(t), dv_, values(grads.dv, c).row(t));
+      if (!in_.beta.empty()) {
+        grads.dbeta(c.row + t, c.head) = simd::dot(dv_, as_const(w.du.row(t)), error.row(t));
+      }
+    }
+  }
+
+  /// What the errors say of the keys: adds to dk. Leaves -<de_t, u_i> in w.dsolve and de S^T in w.keys.
+  void error_backward(const Chunk& c, ConstMatrixView<T> s, MatrixView<T> dk, const Scratch& w) const {
+    const Index n = c.count;
+    const bool decays = !in_.decay.empty();
+    const MatrixView<T> read = w.keys.middle_rows(0, n), f = square(w.solve, c);
+    matmul<T>(w.de.middle_rows(0, n), transposed<T>(s), read);
+    matmul<T>(w.de.middle_rows(0, n), transposed<T>(w.u.middle_rows(0, n)), square(w.dsolve, c));
+    for (Index t = 0; t < n; ++t) {
+      simd::add_scaled(dk_, dk.row(t), decays ? -w.from_start[t] : T(-1), as_const(read.row(t)));
+      scale(t, w.dsolve.row(t), T(-1), as_const(w.dsolve.row(t)));
+      for (Index i = 0; i < t; ++i) f(t, i) = f(i, t) = (decays ? w.kept(t, i) : T(1)) * w.dsolve(t, i);
+      f(t, t) = T(0);
+    }
+    matmul_add<T>(f, keys(in_.k, c), dk);
+  }
+
+  /// The gradients of D and a, last row first: each row passes its own on to the one that it was computed from.
+  void decay_backward(const Chunk& c, ConstMatrixView<T> s, MatrixView<T> ddecay, const Scratch& w) const {
+    const Index n = c.count;
+    T da = 0;
+    for (Index i = 0; i < dk_; ++i) da += simd::dot(dv_, as_const(w.g.row(i)), s.row(i));
+    for (Index t = n; t-- > 0;) {
+      const T d = decay(c, t);
+      if (is_delta_) {
+        simd::map(
+            t, w.dkept, [](simd::Pack<T> sum, simd::Pack<T> a, simd::Pack<T> p) { return simd::fma(a, p, sum); },
+            as_const(w.dkept), as_const(w.dsolve.row(t)), as_const(w.products.row(t)));
+        da -= simd::dot(dk_, as_const(w.keys.row(t)), keys(in_.k, c).row(t));
+      }
+      T sum = da * (t == 0 ? T(1) : w.from_start[t - 1]);
+      if (t > 0) sum += simd::dot(t, as_const(w.dkept), as_const(w.kept.row(t - 1)));
+      ddecay(c.row + t, c.head) = sum;
+      scale(t, w.dkept, d, as_const(w.dkept));
+      da *= d;
+    }
+  }
+
+  const DeltaRuleOptions& o_;
+  const DeltaRuleInputs<T>& in_;
+  bool is_delta_;
+  Index dk_ = 0, dv_ = 0;
+};
+
+}  // namespace detail
+
+/// Writes the tokens of each sequence into its matrices, one after the other, as products of matrices.
+///
+///     P = decay_t S,   e_t = v_t - k_t P (delta) or v_t (additive),   S = P + k_t^T beta_t e_t
+///
+/// It is what linear_attention_forward writes token by token, without its readings, up to rounding: for segments that
+/// are read before they are written. With keys of length 1 and beta in (0, 1) the delta rule is stable; other keys are
+/// the caller's risk. `next` receives S after the last token of each sequence; without tokens it is `state`.
+///
+/// Source:  Schlag, Irie & Schmidhuber (2021), "Linear transformers are secretly fast weight programmers", eq. 24; Yang
+///          et al. (2024), "Parallelizing linear transformers with the delta rule over sequence length", section 3;
+///          Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10; memory-math.md 3.5, here with a decay for
+///          every token.
+/// Shapes:  k [tokens, heads * key_dim]; v [tokens, heads * value_dim]; decay, beta [tokens, heads]; state, next
+///          [sequences * heads * key_dim, value_dim].
+/// Errors:  ShapeError or ValueError if sizes, heads or sequences do not fit.
+/// Threads: uses parallel_for; the bits of a sequence's results depend on the sequence alone.
+template <class T>
+void delta_rule_forward(const DeltaRuleOptions& options, const DeltaRuleInputs<T>& inputs, ConstMatrixView<T> state,
+                        MatrixView<T> next, DeltaRuleCache<T>& cache) {
+  const detail::DeltaRule<T> rule("delta_rule_forward", options, inputs);
+  check_shape("delta_rule_forward: state", state, rule.state_shape());
+  check_shape("delta_rule_forward: next", next, rule.state_shape());
+  rule.forward(state, next, cache);
+}
+
+/// Sets the gradients of the inputs of delta_rule_forward in `grads`, and adds that of `state` to `dstate`; rows
+/// between sequences get 0.
+///
+/// `options`, `inputs` and `state` must be those of the forward whose cache this is. Shapes, source, errors and threads
+/// as there.
+template <class T>
+void delta_rule_backward(ConstMatrixView<T> dnext, const DeltaRuleOptions& options, const DeltaRuleInputs<T>& inputs,
+                         ConstMatrixView<T> state, DeltaRuleCache<T>& cache, const DeltaRuleGradients<T>& grads,
+                         MatrixView<T> dstate) {
+  const detail::DeltaRule<T> rule("delta_rule_backward", options, inputs);
+  check_shape("delta_rule_backward: dnext", dnext, rule.state_shape());
+  check_shape("delta_rule_backward: state", state, rule.state_shape());
+  check_shape("delta_rule_backward: dk", grads.dk, inputs.k.shape());
+  check_shape("delta_rule_backward: dv", grads.dv, inputs.v.shape());
+  check_shape("delta_rule_backward: ddecay", grads.ddecay, inputs.decay.shape());
+  check_shape("delta_rule_backward: dbeta", grads.dbeta, inputs.beta.shape());
+  check_shape("delta_rule_backward: dstate", dstate, rule.state_shape());
+  if (inputs.sequences.has_gaps()) {
+    for (const MatrixView<T>& gradient : {grads.dk, grads.dv, grads.ddecay, grads.dbeta}) gradient.matrix().setZero();
+  }
+  rule.backward(dnext, state, cache, grads, dstate);
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat
