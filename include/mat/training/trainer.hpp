@@ -164,12 +164,24 @@ class Trainer {
       report.history.push_back({progress.epoch, progress.loss, progress.validation});
       stop = notify(observe, progress) == Next::stop;
     }
-    if (!stop && !state_.finished) finish(model);
+    if (!stop) finish(model);
     report.finished = state_.finished;
     report.steps = state_.step;
     report.best_epoch = state_.best_epoch;
     report.best_validation = state_.best_validation;
     return report;
+  }
+
+  /// Ends a training, as `fit` does after its last epoch: the model gets the parameters of the best validation, else
+  /// the average. For one that its observer stopped, because its time was over.
+  void finish(Model& model) {
+    if (state_.finished) return;
+    if (config_.keep_best && state_.best_epoch > 0) {
+      copy(best_, model.parameters());
+    } else if (average_) {
+      average_->swap(model.parameters());
+    }
+    state_.finished = true;
   }
 
  private:
@@ -334,14 +346,6 @@ class Trainer {
     return progress;
   }
 
-  void finish(Model& model) {
-    if (config_.keep_best && state_.best_epoch > 0) {
-      copy(best_, model.parameters());
-    } else if (average_) {
-      average_->swap(model.parameters());
-    }
-    state_.finished = true;
-  }
   static void copy(const Parameters& from, Parameters& to) {
     for_each_parameter([](const ParameterName&, const auto& source, auto& target) { target.assign(source); }, from, to);
   }
