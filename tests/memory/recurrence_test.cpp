@@ -120,7 +120,7 @@ TEST_CASE("P7: with any depth of segments the gradient of all parameters agrees 
   SECTION("a segment cache through which the gradient flows") {
     auto config = small_config<Cached>();
     config.decoder.memory.length = 3;
-    config.decoder.memory.gradient = SegmentCache<double>::Gradient::through;
+    config.decoder.memory.gradient = StateGradient::through;
     Cached model(config, Random(3));
     const auto grads = story_gradient(model, story, {});
     const auto loss = [&] { return story_loss(model, story); };

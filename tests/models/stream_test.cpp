@@ -96,7 +96,10 @@ TEST_CASE("P10: a fork goes on as the stream does, and interleaved streams do no
   Stream<Tokens> fork = stream;
   Matrix<float> seen({21, 7});
   for (Index t = 0; t < 21; ++t) {
-    for (std::size_t i = 0; i < others.size(); ++i) (void)others[i].push(random_ids(1 + t % 3, 100 + i));
+    for (std::size_t i = 0; i < others.size(); ++i) {
+      const auto ids = random_ids(1 + t % 3, 100 + i);
+      (void)others[i].push(ids);
+    }
     const auto y = stream.push(ConstVectorView<Index>(second.data() + t, {1}));
     std::copy_n(y.row(0), 7, seen.view().row(t));
   }
