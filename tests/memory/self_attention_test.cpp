@@ -64,6 +64,33 @@ TEST_CASE("the self-attention's gradients agree with central differences", "[mem
   }
 }
 
+TEST_CASE("the logarithm of the weights is a prior that is 0 where they are uniform", "[memory]") {
+  SelfAttention<double> attention({3, 4}, Random(1));
+  const Sequences sequences({4, 0, 1, 3});
+  auto x = random_tensor<double, 2>({8, 3}, 2);
+  SelfAttention<double>::Cache cache, scratch;
+  const auto prior = attention.log_prior_forward(x, sequences, cache);
+  for (Index b = 0; b < 4; ++b) {
+    for (Index t = sequences.begin(b); t < sequences.end(b); ++t) {
+      CHECK(std::abs(prior(t) - std::log(cache.weights(t, 0) * static_cast<double>(sequences.length(b)))) < 1e-14);
+    }
+  }
+  SECTION("whose gradient agrees with central differences") {
+    const auto dprior = random_tensor<double, 1>({8}, 4);
+    auto grads = zeros_like(attention.parameters());
+    const Matrix<double> dx(attention.log_prior_backward(dprior, cache, grads));
+    const auto loss = [&] { return inner_product(attention.log_prior_forward(x, sequences, scratch), dprior); };
+    std::string name;
+    CHECK(gradient_error(loss, x, dx) < 1e-6);
+    CHECK(parameter_gradient_error(loss, attention.parameters(), grads, name) < 1e-6);
+  }
+  SECTION("exactly") {
+    attention.parameters().fc2.parameters().weight.fill(0);
+    const auto uniform = attention.log_prior_forward(x, sequences, scratch);
+    for (Index t = 0; t < 8; ++t) CHECK(std::abs(uniform(t)) < 1e-15);
+  }
+}
+
 TEST_CASE("P8: the bias of the scores has no gradient", "[memory]") {
   const SelfAttention<double> attention({3, 4}, Random(1));
   const auto x = random_tensor<double, 2>({6, 3}, 2), memory = random_tensor<double, 2>({6, 3}, 3),
@@ -81,6 +108,8 @@ TEST_CASE("self-attention says what does not fit", "[memory]") {
   const Matrix<float> x({4, 3}), memory({5, 3});
   CHECK_THROWS_WITH(attention.forward(x, memory, Sequences({4}), cache),
                     "SelfAttention::forward: memory is [5, 3], expected [4, *]");
+  CHECK_THROWS_WITH(attention.log_prior_forward(x, Sequences({3}), cache),
+                    "SelfAttention::log_prior_forward: x is 4 tokens, expected 3, the rows of its sequences");
   CHECK_THROWS_WITH(attention.forward(x, x, Sequences({3}), cache),
                     "SelfAttention::forward: x is 4 tokens, expected 3, the rows of its sequences");
 }

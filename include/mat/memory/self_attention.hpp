@@ -50,6 +50,8 @@ class SelfAttention {
     Matrix<T> weights, dscores;  // alpha and the gradient of s: [tokens, 1]
     Matrix<T> y, dy, dmemory;    // [tokens, input_dim]
     Matrix<T> pooled;            // [sequences, input_dim]
+    Matrix<T> log_weights;       // log alpha: [tokens, 1], after log_prior_forward
+    Vector<T> log_prior;         // [tokens]
   };
 
   /// The gradients of the two inputs, living in the cache.
@@ -73,12 +75,7 @@ class SelfAttention {
     check_sequences("SelfAttention::forward: x", x.rows(), sequences);
     cache.memory = memory;
     cache.sequences = sequences;
-    const auto before = parameters_.fc1.forward(x, cache.fc1);
-    cache.hidden.resize(before.shape());
-    activation_forward<T>(Activation::relu, before, cache.hidden);
-    const auto scores = parameters_.fc2.forward(cache.hidden, cache.fc2);
-    cache.weights.resize(scores.shape());
-    softmax_over_tokens_forward<T>(scores, sequences, cache.weights);
+    set_weights(score(x, cache), sequences, cache);
     cache.y.resize(memory.shape());
     for (Index t = 0; t < memory.rows(); ++t)
       scale(cache.weights(t, 0), memory.row(t), cache.y.view().row(t), memory.cols());
@@ -118,13 +115,60 @@ class SelfAttention {
       scale(cache.weights(t, 0), dy.row(t), cache.dmemory.view().row(t), dy.cols());
     }
     softmax_over_tokens_backward<T>(cache.weights, cache.sequences, cache.dscores, cache.dscores);
-    const auto dhidden = parameters_.fc2.backward(cache.dscores, cache.fc2, grads.fc2.parameters());
-    cache.dhidden.resize(dhidden.shape());
-    activation_backward<T>(Activation::relu, cache.fc1.y, cache.hidden, dhidden, cache.dhidden);
-    return {parameters_.fc1.backward(cache.dhidden, cache.fc1, grads.fc1.parameters()), cache.dmemory};
+    return {score_backward(cache, grads), cache.dmemory};
+  }
+
+  /// The weights as a prior for an attention that adds it to its scores: 0 where they are uniform.
+  ///
+  ///     prior_t = log(n alpha_t) = s_t - log(1/n sum_u e^s_u),   n the tokens of the sequence
+  ///     ds_t = dprior_t - alpha_t sum_u dprior_u
+  ///
+  /// The weights alpha are in cache.weights.
+  ConstVectorView<T> log_prior_forward(ConstMatrixView<T> x, const Sequences& sequences, Cache& cache) const {
+    check_sequences("SelfAttention::log_prior_forward: x", x.rows(), sequences);
+    cache.sequences = sequences;
+    const auto scores = score(x, cache);
+    set_weights(scores, sequences, cache);
+    cache.log_weights.resize(scores.shape());
+    log_softmax_over_tokens_forward<T>(scores, sequences, cache.log_weights);
+    cache.log_prior.resize({scores.rows()});
+    for (Index b = 0; b < sequences.count(); ++b) {
+      const T log_length = std::log(static_cast<T>(std::max<Index>(1, sequences.length(b))));
+      for (Index t = sequences.begin(b); t < sequences.end(b); ++t) {
+        cache.log_prior(t) = cache.log_weights(t, 0) + log_length;
+      }
+    }
+    return cache.log_prior;
+  }
+
+  /// The gradient of x for one of the prior.
+  ConstMatrixView<T> log_prior_backward(ConstVectorView<T> dprior, Cache& cache, Parameters& grads) const {
+    check_shape("SelfAttention::log_prior_backward: dprior", dprior, cache.log_prior.shape());
+    cache.dscores.resize(cache.log_weights.shape());
+    log_softmax_over_tokens_backward<T>(cache.log_weights, cache.sequences,
+                                        ConstMatrixView<T>(dprior.data(), cache.log_weights.shape()), cache.dscores);
+    return score_backward(cache, grads);
   }
 
  private:
+  [[nodiscard]] ConstMatrixView<T> score(ConstMatrixView<T> x, Cache& cache) const {
+    const auto before = parameters_.fc1.forward(x, cache.fc1);
+    cache.hidden.resize(before.shape());
+    activation_forward<T>(Activation::relu, before, cache.hidden);
+    return parameters_.fc2.forward(cache.hidden, cache.fc2);
+  }
+  /// The gradient of x for cache.dscores.
+  [[nodiscard]] ConstMatrixView<T> score_backward(Cache& cache, Parameters& grads) const {
+    const auto dhidden = parameters_.fc2.backward(cache.dscores, cache.fc2, grads.fc2.parameters());
+    cache.dhidden.resize(dhidden.shape());
+    activation_backward<T>(Activation::relu, cache.fc1.y, cache.hidden, dhidden, cache.dhidden);
+    return parameters_.fc1.backward(cache.dhidden, cache.fc1, grads.fc1.parameters());
+  }
+  static void set_weights(ConstMatrixView<T> scores, const Sequences& sequences, Cache& cache) {
+    cache.weights.resize(scores.shape());
+    softmax_over_tokens_forward<T>(scores, sequences, cache.weights);
+  }
+
   static void scale(T factor, const T* from, T* to, Index n) {
     const simd::Pack<T> f = simd::broadcast(factor);
     simd::map(
