@@ -64,6 +64,8 @@ template <class T>
 class TextClassifier;
 template <class T>
 class Transformer;
+template <class T>
+class Translator;
 
 // training
 template <class T>

@@ -63,7 +63,9 @@ namespace mat {}
 #include <mat/models/text_classifier.hpp>
 #include <mat/models/token_batch.hpp>
 #include <mat/models/token_embedding.hpp>
+#include <mat/models/token_input.hpp>
 #include <mat/models/transformer.hpp>
+#include <mat/models/translator.hpp>
 #include <mat/ops/activation.hpp>
 #include <mat/ops/attention.hpp>
 #include <mat/ops/attention_backward.hpp>

@@ -1,0 +1,282 @@
+#pragma once
+
+#include <mat/blocks/transformer_decoder.hpp>
+#include <mat/blocks/transformer_encoder.hpp>
+#include <mat/memory/memory_layer.hpp>
+#include <mat/memory/self_attention.hpp>
+#include <mat/models/token_input.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// What the decoder of a Translator attends to: H is the encoder's output, M the article's memory of it, alpha the
+/// weights of the article's SelfAttention, which add up to 1 over the n tokens of a source.
+enum class TranslatorKind {
+  vanilla,      ///< H: the Transformer.
+  mat_prior,    ///< Keys from H, values from M, and log(n alpha_j) added to the scores of key j.
+  mat_literal,  ///< alpha_j M_j, as the article returns it.
+};
+
+/// A Transformer that translates: token ids of a source and of the translation so far to scores of the next token.
+///
+///     H = encoder(x),   Y = decoder(y, memory),   logits = Y E^T + output_bias,   x, y = sqrt(d) embeddings +
+///     positions
+///
+///     vanilla:      memory = H
+///     mat_prior:    keys H, values M = H + memory_layer(H), scores q_i k_j / sqrt(d_h) + log(n alpha_j)
+///     mat_literal:  memory = self_attention(H, memory_layer(H)) = alpha * M
+///
+/// A mat_prior begins as the vanilla Transformer: the last maps of memory_layer and self_attention are 0 at first, so
+/// that M = H and alpha is uniform. Without memory_residual M is memory_layer(H) alone, as in the article, and begins
+/// at random. The rows of alpha * M are of size 1 / n, which is what the article says and what it costs.
+///
+/// Source:  Vaswani et al. (2017), "Attention is all you need"; Press & Wolf (2017), "Using the output embedding to
+///          improve language models" (tied embeddings); the article's MemoryLayer and SelfAttention.
+/// Shapes:  source [source tokens]; target [target tokens]; logits [target tokens, target_vocabulary].
+/// Errors:  ValueError for sizes that do not fit or an id outside of its vocabulary; ShapeError if an input does not.
+/// Threads: const; one model serves any number of threads, each with a cache of its own.
+template <class T>
+class Translator {
+ public:
+  struct Config {
+    Index source_vocabulary = 0;
+    Index target_vocabulary = 0;
+    bool share_embeddings = true;  ///< One embedding for both sides, whose vocabularies are then one.
+    bool tie_output = true;        ///< E is the target's embedding, instead of a matrix of its own.
+    TransformerLayerConfig<T> layer = norms_first();
+    Index num_encoder_layers = 3;
+    Index num_decoder_layers = 3;
+    TranslatorKind kind = TranslatorKind::vanilla;
+    Index memory_hidden = 0;      ///< Hidden size of memory_layer and self_attention; 0 is dim_feedforward.
+    bool memory_residual = true;  ///< Of mat_prior.
+
+   private:
+    [[nodiscard]] static TransformerLayerConfig<T> norms_first() {
+      TransformerLayerConfig<T> layer;
+      layer.norm_first = true;
+      return layer;
+    }
+  };
+
+  struct Parameters {
+    Embedding<T> embedding;                        // of the source, and if shared of the target
+    std::optional<Embedding<T>> target_embedding;  // if not shared
+    TransformerEncoder<T> encoder;
+    TransformerDecoder<T> decoder;
+    std::optional<MemoryLayer<T>> memory_layer;      // unless vanilla
+    std::optional<SelfAttention<T>> self_attention;  // unless vanilla
+    Matrix<T> output_weight;                         // [target_vocabulary, d_model], if not tied
+    Vector<T> output_bias;                           // [target_vocabulary]
+
+    template <class Visitor, class... P>
+    static void visit(Visitor&& visitor, P&... p) {
+      visit_layer("embedding", visitor, p.embedding...);
+      visit_optional_layer("target_embedding", visitor, p.target_embedding...);
+      visit_layer("encoder", visitor, p.encoder...);
+      visit_layer("decoder", visitor, p.decoder...);
+      visit_optional_layer("memory_layer", visitor, p.memory_layer...);
+      visit_optional_layer("self_attention", visitor, p.self_attention...);
+      visit_tensor("output_weight", visitor, p.output_weight...);
+      visit_tensor("output_bias", visitor, p.output_bias...);
+    }
+  };
+
+  /// Sentences and what is known of their translations. The ids stay with the caller and must live until backward.
+  struct Batch {
+    ConstVectorView<Index> source;  ///< [source tokens]
+    ConstVectorView<Index> target;  ///< [target tokens]: what the decoder reads, a token that begins it first.
+    const Sequences* source_sequences = nullptr;
+    const Sequences* target_sequences = nullptr;
+  };
+
+  /// What the decoder attends to.
+  struct Memory {
+    ConstMatrixView<T> keys;                     // [source tokens, d_model]
+    std::optional<ConstMatrixView<T>> values{};  // [source tokens, d_model], if not the keys
+    ConstVectorView<T> prior{};                  // [source tokens], or empty
+  };
+
+  /// What `remember` leaves for its backward.
+  struct MemoryCache {
+    typename MemoryLayer<T>::Cache memory_layer;
+    typename SelfAttention<T>::Cache self_attention;
+    Matrix<T> values;  // M, with a residual: [source tokens, d_model]
+  };
+
+  struct Cache {
+    typename TokenInput<T>::Cache source, target;
+    typename TransformerEncoder<T>::Cache encoder;
+    typename TransformerDecoder<T>::Cache decoder;
+    MemoryCache memory;
+    ConstMatrixView<T> decoded;  // [target tokens, d_model]
+    Matrix<T> logits;            // [target tokens, target_vocabulary]
+    Matrix<T> ddecoded;          // [target tokens, d_model]
+    Matrix<T> dencoded;          // [source tokens, d_model]
+    Vector<T> dprior;            // [source tokens]
+  };
+
+  Translator(const Config& config, const Random& random)
+      : config_(checked(config)), parameters_(initial(config_, random)), input_(config.layer.d_model) {}
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] Parameters& parameters() { return parameters_; }
+  [[nodiscard]] const Embedding<T>& target_embedding() const { return target_embedding_of(parameters_); }
+  /// E of the equation.
+  [[nodiscard]] ConstMatrixView<T> output_weight() const { return output_weight_of(parameters_).view(); }
+
+  /// Scores of the token that follows each token of the targets. They see the tokens before them and their source.
+  ConstMatrixView<T> forward(const Batch& batch, const Dropout& dropout, Cache& cache) const {
+    const Parameters& p = parameters_;
+    check_ids(batch);
+    const auto x = input_.forward(p.embedding, batch.source, *batch.source_sequences, dropout.split(0), cache.source);
+    const auto encoded = p.encoder.forward(x, *batch.source_sequences, {{}, dropout.split(1)}, cache.encoder);
+    const Memory memory = remember(encoded, *batch.source_sequences, cache.memory);
+    const auto y =
+        input_.forward(target_embedding(), batch.target, *batch.target_sequences, dropout.split(2), cache.target);
+    cache.decoded = p.decoder.forward(
+        {y, memory.keys, batch.target_sequences, batch.source_sequences, memory.values},
+        {AttentionMask<T>::causal(), AttentionMask<T>::none().and_key_bias(memory.prior), dropout.split(3)},
+        cache.decoder);
+    cache.logits.resize({y.rows(), config_.target_vocabulary});
+    matmul<T>(cache.decoded, transposed<T>(output_weight()), cache.logits, p.output_bias);
+    return cache.logits;
+  }
+
+  /// Ids have no gradient: nothing is returned.
+  void backward(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
+    check_shape("Translator::backward: dlogits", dlogits, cache.logits.shape());
+    const Parameters& p = parameters_;
+    matmul_add<T>(transposed<T>(dlogits), cache.decoded, output_weight_of(grads));
+    add_column_sums<T>(dlogits, grads.output_bias);
+    cache.ddecoded.resize(cache.decoded.shape());
+    matmul<T>(dlogits, output_weight(), cache.ddecoded);
+    const bool prior = config_.kind == TranslatorKind::mat_prior;
+    cache.dprior.resize({prior ? cache.source.positions.y.rows() : 0});
+    cache.dprior.fill(T(0));
+    const auto d = p.decoder.backward(cache.ddecoded, cache.decoder, grads.decoder.parameters(), cache.dprior);
+    input_.backward(target_embedding(), d.dtgt, cache.target, target_embedding_of(grads).parameters());
+    const auto dx = p.encoder.backward(memory_backward(d, cache, grads), cache.encoder, grads.encoder.parameters());
+    input_.backward(p.embedding, dx, cache.source, grads.embedding.parameters());
+  }
+
+  /// What the decoder attends to, of the encoder's output. It lives in the cache, or is `encoded`.
+  [[nodiscard]] Memory remember(ConstMatrixView<T> encoded, const Sequences& sequences, MemoryCache& cache) const {
+    if (config_.kind == TranslatorKind::vanilla) return {encoded};
+    const auto memory = parameters_.memory_layer->forward(encoded, cache.memory_layer);
+    const SelfAttention<T>& attention = *parameters_.self_attention;
+    if (config_.kind == TranslatorKind::mat_literal) {
+      return {attention.forward(encoded, memory, sequences, cache.self_attention)};
+    }
+    const auto prior = attention.log_prior_forward(encoded, sequences, cache.self_attention);
+    if (!config_.memory_residual) return {encoded, memory, prior};
+    cache.values.resize(encoded.shape());
+    add<T>(encoded, memory, cache.values);
+    return {encoded, cache.values.view(), prior};
+  }
+
+  /// After forward: the weights with which the tokens of target b looked at those of their source, in one layer of the
+  /// decoder: [nhead, target tokens, source tokens].
+  [[nodiscard]] Tensor<T, 3> cross_attention(const Cache& cache, Index layer, Index b) const {
+    check_value(layer >= 0 && layer < config_.num_decoder_layers, "Translator::cross_attention: layer", layer,
+                "below num_decoder_layers, ", config_.num_decoder_layers);
+    const auto i = static_cast<std::size_t>(layer);
+    const auto& attention = parameters_.decoder.parameters().layers[i].parameters().multihead_attn;
+    return attention.weights(cache.decoder.layers[i].multihead_attn, b);
+  }
+  /// After forward: alpha [source tokens, 1]; empty for a vanilla Transformer.
+  [[nodiscard]] ConstMatrixView<T> source_weights(const Cache& cache) const {
+    return cache.memory.self_attention.weights;
+  }
+
+ private:
+  [[nodiscard]] static Config checked(Config config) {
+    const Index source = config.source_vocabulary, target = config.target_vocabulary;
+    check_value(source >= 1, "Translator: source_vocabulary", source, "at least 1");
+    check_value(target >= 1, "Translator: target_vocabulary", target, "at least 1");
+    check_value(!config.share_embeddings || source == target, "Translator: target_vocabulary with share_embeddings",
+                target, "that of the source, ", source);
+    check_value(config.layer.d_model >= 1, "Translator: d_model", config.layer.d_model, "at least 1");
+    check_value(config.memory_hidden >= 0, "Translator: memory_hidden", config.memory_hidden, "at least 0");
+    if (config.memory_hidden == 0) config.memory_hidden = config.layer.dim_feedforward;
+    return config;
+  }
+
+  /// Embeddings of size 1 once they are scaled, and as an output of about that too.
+  [[nodiscard]] static Parameters initial(const Config& c, const Random& random) {
+    const Index d = c.layer.d_model;
+    const double deviation = 1 / std::sqrt(static_cast<double>(d));
+    const bool norm = c.layer.norm_first;
+    Parameters p{Embedding<T>({c.source_vocabulary, d, {}, false}, random.split(0)),
+                 {},
+                 TransformerEncoder<T>({c.layer, c.num_encoder_layers, norm}, random.split(1)),
+                 TransformerDecoder<T>({c.layer, c.num_decoder_layers, norm}, random.split(2)),
+                 {},
+                 {},
+                 {},
+                 Vector<T>({c.target_vocabulary})};
+    initialize_normal<T>(p.embedding.parameters().weight, deviation, random.split(0));
+    if (!c.share_embeddings) {
+      p.target_embedding.emplace(typename Embedding<T>::Config{c.target_vocabulary, d, {}, false}, random.split(3));
+      initialize_normal<T>(p.target_embedding->parameters().weight, deviation, random.split(3));
+    }
+    if (!c.tie_output) {
+      p.output_weight.resize({c.target_vocabulary, d});
+      initialize_normal<T>(p.output_weight, deviation, random.split(4));
+    }
+    if (c.kind == TranslatorKind::vanilla) return p;
+    p.memory_layer.emplace(typename MemoryLayer<T>::Config{d, c.memory_hidden}, random.split(5));
+    p.self_attention.emplace(typename SelfAttention<T>::Config{d, c.memory_hidden}, random.split(6));
+    if (c.kind != TranslatorKind::mat_prior) return p;
+    set_zero(p.self_attention->parameters().fc2.parameters());
+    if (c.memory_residual) set_zero(p.memory_layer->parameters().fc2.parameters());
+    return p;
+  }
+
+  // For parameters and gradients alike.
+  template <class P>
+  [[nodiscard]] static auto& target_embedding_of(P& p) {
+    return p.target_embedding ? *p.target_embedding : p.embedding;
+  }
+  template <class P>
+  [[nodiscard]] static auto& output_weight_of(P& p) {
+    return p.output_weight.empty() ? target_embedding_of(p).parameters().weight : p.output_weight;
+  }
+
+  void check_ids(const Batch& batch) const {
+    detail::check_ids("Translator::forward: source", batch.source, config_.source_vocabulary);
+    detail::check_ids("Translator::forward: target", batch.target, config_.target_vocabulary);
+    check_sequences("Translator::forward: source", batch.source.size(), *batch.source_sequences);
+    check_sequences("Translator::forward: target", batch.target.size(), *batch.target_sequences);
+    check_value(batch.source_sequences->count() == batch.target_sequences->count(), "Translator::forward: targets",
+                batch.target_sequences->count(), "as many as sources, ", batch.source_sequences->count());
+  }
+
+  /// The gradient of the encoder's output.
+  [[nodiscard]] ConstMatrixView<T> memory_backward(const DecoderGradients<T>& d, Cache& cache,
+                                                   Parameters& grads) const {
+    if (config_.kind == TranslatorKind::vanilla) return d.dmemory;
+    const Parameters& p = parameters_;
+    MemoryCache& memory = cache.memory;
+    cache.dencoded.resize(d.dmemory.shape());
+    auto& dattention = grads.self_attention->parameters();
+    auto& dlayer = grads.memory_layer->parameters();
+    if (config_.kind == TranslatorKind::mat_literal) {
+      const auto da = p.self_attention->backward(d.dmemory, memory.self_attention, dattention);
+      add<T>(da.dx, p.memory_layer->backward(da.dmemory, memory.memory_layer, dlayer), cache.dencoded);
+      return cache.dencoded;
+    }
+    add<T>(d.dmemory, p.self_attention->log_prior_backward(cache.dprior, memory.self_attention, dattention),
+           cache.dencoded);
+    add<T>(cache.dencoded, p.memory_layer->backward(d.dmemory_values, memory.memory_layer, dlayer), cache.dencoded);
+    if (config_.memory_residual) add<T>(cache.dencoded, d.dmemory_values, cache.dencoded);
+    return cache.dencoded;
+  }
+
+  Config config_;
+  Parameters parameters_;
+  TokenInput<T> input_;
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat
