@@ -168,6 +168,8 @@ template <class T>
 template <class T>
 [[nodiscard]] Adapters torch_models();
 template <class T>
+[[nodiscard]] Adapters torch_decoder();
+template <class T>
 [[nodiscard]] Adapters torch_training();
 template <class T>
 [[nodiscard]] Adapters torch_train();
