@@ -1,7 +1,7 @@
 #pragma once
 
 #include <mat/io/checkpoint.hpp>
-#include <mat/io/json.hpp>
+#include <mat/io/settings_json.hpp>
 #include <mat/io/trained_classifier.hpp>
 
 namespace mat {
@@ -12,9 +12,8 @@ namespace detail {
 inline constexpr const char* kClassifierFormat = "mat text classifier";
 inline constexpr const char* kClassifierVersion = "1";
 
-// One walk over the settings serves writing and reading, so that the two cannot differ.
 template <class Walk>
-void walk_settings(VocabularyConfig& config, Walk&& walk) {
+void walk_settings(VocabularyConfig& config, const Walk& walk) {
   walk("min_count", config.min_count);
   walk("max_words", config.max_words);
   walk("lowercase", config.lowercase);
@@ -25,8 +24,16 @@ void walk_settings(VocabularyConfig& config, Walk&& walk) {
   walk("buckets", config.buckets);
 }
 template <class Walk>
-void walk_settings(TextClassifier<float>::Config& config, Walk&& walk) {
-  walk("kind", config.kind);
+void walk_settings(TextClassifier<float>::Config& config, const Walk& walk) {
+  const auto positions_name = [](ClassifierPositions kind) {
+    return kind == ClassifierPositions::sinusoidal ? "sinusoidal" : "none";
+  };
+  const auto positions_from_name = [](const std::string& name) {
+    if (name != "sinusoidal" && name != "none") throw_value_error("positions", in_quotes(name), "sinusoidal or none");
+    return name == "none" ? ClassifierPositions::none : ClassifierPositions::sinusoidal;
+  };
+  walk(
+      "kind", config.kind, [](ClassifierKind kind) { return name_of(kind); }, classifier_kind_from_name);
   walk("vocabulary", config.vocabulary);
   walk("buckets", config.buckets);
   walk("classes", config.classes);
@@ -36,47 +43,31 @@ void walk_settings(TextClassifier<float>::Config& config, Walk&& walk) {
   walk("layers", config.layers);
   walk("filters", config.filters);
   walk("norm_first", config.norm_first);
-  walk("activation", config.activation);
-  walk("positions", config.positions);
-}
-
-[[nodiscard]] inline Json json_of(ClassifierKind kind) { return name_of(kind); }
-[[nodiscard]] inline Json json_of(Activation kind) { return name_of(kind); }
-[[nodiscard]] inline Json json_of(ClassifierPositions kind) {
-  return kind == ClassifierPositions::sinusoidal ? "sinusoidal" : "none";
-}
-[[nodiscard]] inline Json json_of(const std::vector<std::string>& texts) {
-  return Json::Array(texts.begin(), texts.end());
-}
-template <class Number>
-[[nodiscard]] Json json_of(Number number) {
-  return number;
-}
-
-inline void read_json(const Json& json, ClassifierKind& kind) { kind = classifier_kind_from_name(json.as_string()); }
-inline void read_json(const Json& json, Activation& kind) { kind = activation_from_name(json.as_string()); }
-inline void read_json(const Json& json, ClassifierPositions& kind) {
-  const std::string& name = json.as_string();
-  if (name != "sinusoidal" && name != "none") throw_value_error("positions", in_quotes(name), "sinusoidal or none");
-  kind = name == "none" ? ClassifierPositions::none : ClassifierPositions::sinusoidal;
-}
-inline void read_json(const Json& json, bool& value) { value = json.as_bool(); }
-inline void read_json(const Json& json, Index& value) { value = json.as_index(); }
-inline void read_json(const Json& json, std::vector<std::string>& texts) {
-  for (const Json& text : json.as_array()) texts.push_back(text.as_string());
+  walk(
+      "activation", config.activation, [](Activation kind) { return name_of(kind); }, activation_from_name);
+  walk("positions", config.positions, positions_name, positions_from_name);
 }
 
 template <class Settings>
 [[nodiscard]] Json settings_to_json(Settings settings) {
   Json json = Json::object();
-  walk_settings(settings, [&](const char* name, const auto& value) { json.set(name, json_of(value)); });
+  walk_settings(settings, SettingsWriter(json));
   return json;
 }
 template <class Settings>
 [[nodiscard]] Settings settings_from_json(const Json& json) {
   Settings settings;
-  walk_settings(settings, [&](const char* name, auto& value) { read_json(json.at(name), value); });
+  walk_settings(settings, SettingsReader(json));
   return settings;
+}
+
+[[nodiscard]] inline Json texts_to_json(const std::vector<std::string>& texts) {
+  return Json::Array(texts.begin(), texts.end());
+}
+[[nodiscard]] inline std::vector<std::string> texts_from_json(const Json& json) {
+  std::vector<std::string> texts;
+  for (const Json& text : json.as_array()) texts.push_back(text.as_string());
+  return texts;
 }
 
 /// The sizes in the settings are those of the tensors, so that a file takes no more memory than it has bytes.
@@ -119,9 +110,8 @@ inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Co
   };
   check_text("format", kClassifierFormat);
   check_text("format_version", kClassifierVersion);
-  std::vector<std::string> words, labels;
-  read_json(Json::parse(text("words"), "words"), words);
-  read_json(Json::parse(text("labels"), "labels"), labels);
+  std::vector<std::string> words = texts_from_json(Json::parse(text("words"), "words"));
+  std::vector<std::string> labels = texts_from_json(Json::parse(text("labels"), "labels"));
   const auto vocabulary = settings_from_json<VocabularyConfig>(Json::parse(text("vocabulary"), "vocabulary"));
   const auto model = settings_from_json<TextClassifier<float>::Config>(Json::parse(text("model"), "model"));
   check_value(static_cast<Index>(words.size()) == model.vocabulary, "the number of words",
@@ -148,8 +138,8 @@ inline void save_classifier(const std::string& path, const TrainedClassifier& cl
   metadata["format_version"] = detail::kClassifierVersion;
   metadata["model"] = detail::settings_to_json(classifier.model.config()).str();
   metadata["vocabulary"] = detail::settings_to_json(classifier.vocabulary.config()).str();
-  metadata["words"] = detail::json_of(classifier.vocabulary.words()).str();
-  metadata["labels"] = detail::json_of(classifier.labels).str();
+  metadata["words"] = detail::texts_to_json(classifier.vocabulary.words()).str();
+  metadata["labels"] = detail::texts_to_json(classifier.labels).str();
   save_parameters(path, classifier.model.parameters(), metadata);
 }
 
