@@ -53,6 +53,8 @@ class TransformerDecoder;
 
 // memory
 template <class T>
+class DeltaMemory;
+template <class T>
 class MemoryLayer;
 template <class T>
 class SelfAttention;

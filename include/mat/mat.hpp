@@ -48,6 +48,7 @@ namespace mat {}
 #include <mat/layers/rms_norm.hpp>
 #include <mat/layers/rotary_position.hpp>
 #include <mat/layers/sinusoidal_position.hpp>
+#include <mat/memory/delta_memory.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/memory_tokens.hpp>
@@ -97,6 +98,7 @@ namespace mat {}
 #include <mat/ops/rotary.hpp>
 #include <mat/ops/rows.hpp>
 #include <mat/ops/softmax.hpp>
+#include <mat/ops/token_shift.hpp>
 #include <mat/ops/unit_length.hpp>
 #include <mat/ops/windows.hpp>
 #include <mat/training/adam.hpp>

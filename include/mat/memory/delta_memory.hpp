@@ -1,0 +1,326 @@
+#pragma once
+
+#include <mat/layers/linear.hpp>
+#include <mat/memory/memory.hpp>
+#include <mat/ops/activation.hpp>
+#include <mat/ops/delta_rule.hpp>
+#include <mat/ops/normalized_memory.hpp>
+#include <mat/ops/residual.hpp>
+#include <mat/ops/token_shift.hpp>
+#include <mat/ops/unit_length.hpp>
+
+#include <optional>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// One matrix for each head that keeps values under keys; a key that comes again overwrites.
+///
+///     read   r_t = [sigmoid(g) * f(x_t Wq^T) S] Wo^T                 g: a number for each head, S of before the
+///     segment write  k_t = f(h_(t - 1) Wk^T),  v_t = h_t Wv^T,  beta_t = sigmoid(h_t Wb^T + b),  gamma_t = sigmoid(h_t
+///     Wc^T + c)
+///            S = gamma_t S,   S += k_t^T beta_t (v_t - k_t S)                             f(y) = y / |y|
+///
+/// A key is made of the token before (`token_shift`), so that a pair "key value" is bound in one layer; of the first
+/// token of a segment, from the last row of the segment before. So the split of a stream into segments changes nothing
+/// but rounding. With keys of length 1 and beta below 1 the state cannot grow beyond the values it was given.
+///
+/// The rule `additive` writes beside what is there, k_t^T beta_t v_t with f(y) = elu(y) + 1, and reads weighted means:
+/// f(q_t) S / (f(q_t) z + epsilon), where z, the last column of S, is what values of 1 would have left.
+///
+/// Source:  Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10; Munkhdalai, Faruqui & Gopal (2024),
+/// "Leave
+///          no context behind", eq. 3-4 (additive); memory-math.md 3.5. The gates g start at 1/2; "read_gate" may have
+///          a learning rate of its own (ParameterGroups), for it moves slowly at that of a model.
+/// Shapes:  x, h, r [tokens, features]; S [sequences * heads * key_dim, value_dim, and 1 for z].
+/// Errors:  ValueError for settings that do not fit; ShapeError if an input or a state does not.
+/// Threads: const; one memory serves any number of threads, each with states and caches of its own.
+template <class T>
+class DeltaMemory {
+ public:
+  static constexpr MemoryPlace kPlace = MemoryPlace::branch;
+
+  struct Config {
+    Index features = 0;
+    Index heads = 4;
+    Index key_dim = 0;    ///< Of a head; 0: features / heads.
+    Index value_dim = 0;  ///< Of a head; 0: features / heads.
+    LinearAttentionRule rule = LinearAttentionRule::delta;
+    bool token_shift = true;
+    bool forget = true;  ///< Learns gamma; without it gamma is 1.
+    double initial_gamma = 0.9997;
+    double epsilon = 1e-6;  ///< Of the additive rule.
+    Index chunk = 32;       ///< Tokens that are written together; see DeltaRuleOptions.
+  };
+
+  struct Parameters {
+    Linear<T> query, key, value, output;  // without bias
+    Linear<T> beta;
+    std::optional<Linear<T>> gamma;  // if forget
+    Vector<T> read_gate;             // g: [heads]
+
+    template <class Visitor, class... P>
+    static void visit(Visitor&& visitor, P&... p) {
+      visit_layer("query", visitor, p.query...);
+      visit_layer("key", visitor, p.key...);
+      visit_layer("value", visitor, p.value...);
+      visit_layer("output", visitor, p.output...);
+      visit_layer("beta", visitor, p.beta...);
+      visit_optional_layer("gamma", visitor, p.gamma...);
+      visit_tensor("read_gate", visitor, p.read_gate...);
+    }
+  };
+
+  struct State {
+    Matrix<T> matrix;  // S, and z as its last column: [sequences * heads * key_dim, value_dim (+ 1)]
+    Matrix<T> last;    // the last row that was written, if token_shift: [sequences, features]
+
+    template <class Visitor, class... S>
+    static void visit(Visitor&& visitor, S&... s) {
+      visit_tensor("matrix", visitor, s.matrix...);
+      visit_tensor("last", visitor, s.last...);
+    }
+  };
+
+  /// What one read leaves for its backward; x and the state stay with the caller and must live until then.
+  struct ReadCache {
+    Sequences sequences;
+    typename Linear<T>::Cache query, output;
+    Matrix<T> q, dq;         // [tokens, heads * key_dim]
+    Matrix<T> sums, dsums;   // q S: [tokens, heads * (value_dim (+ 1))]
+    Matrix<T> means;         // additive: what was read of them, [tokens, heads * value_dim]
+    Matrix<T> gated, dread;  // [tokens, heads * value_dim]
+  };
+  /// What one write leaves for its backward; h and the state stay with the caller and must live until then.
+  struct WriteCache {
+    Sequences sequences;
+    typename Linear<T>::Cache key, value, beta_logits, gamma_logits;
+    Matrix<T> shifted;                     // [tokens, features]
+    Matrix<T> k, dk;                       // [tokens, heads * key_dim]
+    Matrix<T> v, dv;                       // with ones if additive: [tokens, heads * (value_dim (+ 1))]
+    Matrix<T> dvalue;                      // [tokens, heads * value_dim]
+    Matrix<T> beta, dbeta, gamma, dgamma;  // [tokens, heads]
+    DeltaRuleCache<T> rule;
+    Matrix<T> dh;  // [tokens, features]
+  };
+
+  DeltaMemory(const Config& config, const Random& random)
+      : config_(complete(config)), parameters_(initial_parameters(config_, random)) {
+    rule_.heads = config_.heads;
+    rule_.rule = config_.rule;
+    rule_.chunk = config_.chunk;
+  }
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] Parameters& parameters() { return parameters_; }
+
+  /// Nothing is stored.
+  void initial(Index batch, State& state) const {
+    state.matrix.resize({batch * config_.heads * config_.key_dim, stored_dim()});
+    state.matrix.fill(T(0));
+    state.last.resize({config_.token_shift ? batch : 0, config_.features});
+    state.last.fill(T(0));
+  }
+  /// The first state is not learned.
+  void initial_backward(const State&, Parameters&) const {}
+
+  ConstMatrixView<T> read(const State& state, ConstMatrixView<T> x, const Sequences& sequences,
+                          ReadCache& cache) const {
+    check("DeltaMemory::read", "x", x, state, sequences);
+    cache.sequences = sequences;
+    const auto raw = parameters_.query.forward(x, cache.query);
+    cache.q.resize(raw.shape());
+    features_forward(raw, cache.q);
+    cache.sums.resize({x.rows(), config_.heads * stored_dim()});
+    matrix_memory_read_forward<T>(cache.q, config_.heads, state.matrix, sequences, cache.sums);
+    if (is_additive()) {
+      cache.means.resize({x.rows(), values_dim()});
+      divide_by_ones_forward<T>(cache.sums, config_.heads, static_cast<T>(config_.epsilon), cache.means);
+    }
+    cache.gated.resize({x.rows(), values_dim()});
+    for_each_head_of_rows(x.rows(), [&](Index t, Index at, Index h) {
+      scale(read_gate(h), values_read(cache).row(t) + at, cache.gated.view().row(t) + at);
+    });
+    return parameters_.output.forward(cache.gated, cache.output);
+  }
+
+  ConstMatrixView<T> read_backward(ConstMatrixView<T> dr, const State& state, ReadCache& cache, State& dstate,
+                                   Parameters& grads) const {
+    check_shape("DeltaMemory::read_backward: dr", dr, {cache.sequences.rows(), config_.features});
+    check_shape("DeltaMemory::read_backward: dstate", dstate.matrix, state.matrix.shape());
+    const auto dgated = parameters_.output.backward(dr, cache.output, grads.output.parameters());
+    cache.dread.resize(dgated.shape());
+    for_each_head_of_rows(dr.rows(), [&](Index t, Index at, Index h) {
+      const T gate = read_gate(h),
+              product = simd::dot(config_.value_dim, dgated.row(t) + at, values_read(cache).row(t) + at);
+      grads.read_gate(h) += gate * (T(1) - gate) * product;
+      scale(gate, dgated.row(t) + at, cache.dread.view().row(t) + at);
+    });
+    ConstMatrixView<T> dsums = cache.dread;
+    if (is_additive()) {
+      cache.dsums.resize(cache.sums.shape());
+      divide_by_ones_backward<T>(cache.sums, cache.means, cache.dread, config_.heads, static_cast<T>(config_.epsilon),
+                                 cache.dsums);
+      dsums = cache.dsums;
+    }
+    cache.dq.resize(cache.q.shape());
+    matrix_memory_read_backward<T>(dsums, cache.q, config_.heads, state.matrix, cache.sequences, cache.dq,
+                                   dstate.matrix);
+    features_backward(cache.query.y, cache.q, cache.dq);
+    return parameters_.query.backward(cache.dq, cache.query, grads.query.parameters());
+  }
+
+  void write(const State& state, ConstMatrixView<T> h, const Sequences& sequences, State& next,
+             WriteCache& cache) const {
+    check("DeltaMemory::write", "h", h, state, sequences);
+    cache.sequences = sequences;
+    next.matrix.resize(state.matrix.shape());
+    next.last.resize(state.last.shape());
+    ConstMatrixView<T> key_rows = h;
+    if (config_.token_shift) {
+      cache.shifted.resize(h.shape());
+      shift_tokens_forward<T>(h, sequences, state.last, cache.shifted, next.last);
+      key_rows = cache.shifted;
+    }
+    const auto raw = parameters_.key.forward(key_rows, cache.key);
+    cache.k.resize(raw.shape());
+    features_forward(raw, cache.k);
+    const auto values = parameters_.value.forward(h, cache.value);
+    if (is_additive()) {
+      cache.v.resize({h.rows(), config_.heads * stored_dim()});
+      append_ones<T>(values, config_.heads, cache.v);
+    }
+    sigmoid(parameters_.beta.forward(h, cache.beta_logits), cache.beta);
+    if (config_.forget) sigmoid(parameters_.gamma->forward(h, cache.gamma_logits), cache.gamma);
+    delta_rule_forward<T>(rule_, written(cache), state.matrix, next.matrix, cache.rule);
+  }
+
+  ConstMatrixView<T> write_backward(const State& dnext, const State& state, WriteCache& cache, State& dstate,
+                                    Parameters& grads) const {
+    check_shape("DeltaMemory::write_backward: dnext", dnext.matrix, state.matrix.shape());
+    check_shape("DeltaMemory::write_backward: dstate", dstate.matrix, state.matrix.shape());
+    const DeltaRuleInputs<T> inputs = written(cache);
+    cache.dk.resize(inputs.k.shape());
+    cache.dv.resize(inputs.v.shape());
+    cache.dbeta.resize(inputs.beta.shape());
+    cache.dgamma.resize(inputs.decay.shape());
+    delta_rule_backward<T>(dnext.matrix, rule_, inputs, state.matrix, cache.rule,
+                           {cache.dk, cache.dv, cache.dgamma, cache.dbeta}, dstate.matrix);
+    ConstMatrixView<T> dvalue = cache.dv;
+    if (is_additive()) {
+      cache.dvalue.resize(cache.value.y.shape());
+      append_ones_backward<T>(cache.dv, config_.heads, cache.dvalue);
+      dvalue = cache.dvalue;
+    }
+    cache.dh.assign(parameters_.value.backward(dvalue, cache.value, grads.value.parameters()));
+    const auto add_to_dh = [&](ConstMatrixView<T> dx) { add<T>(cache.dh, dx, cache.dh); };
+    sigmoid_backward(cache.beta_logits.y, cache.beta, cache.dbeta);
+    add_to_dh(parameters_.beta.backward(cache.dbeta, cache.beta_logits, grads.beta.parameters()));
+    if (config_.forget) {
+      sigmoid_backward(cache.gamma_logits.y, cache.gamma, cache.dgamma);
+      add_to_dh(parameters_.gamma->backward(cache.dgamma, cache.gamma_logits, grads.gamma->parameters()));
+    }
+    features_backward(cache.key.y, cache.k, cache.dk);
+    const auto dkey_rows = parameters_.key.backward(cache.dk, cache.key, grads.key.parameters());
+    if (config_.token_shift) {
+      shift_tokens_backward<T>(dkey_rows, dnext.last, cache.sequences, cache.dh, dstate.last);
+    } else {
+      add_to_dh(dkey_rows);
+    }
+    return cache.dh;
+  }
+
+ private:
+  [[nodiscard]] static Config complete(Config config) {
+    check_value(config.features >= 1, "DeltaMemory: features", config.features, "at least 1");
+    check_value(config.heads >= 1, "DeltaMemory: heads", config.heads, "at least 1");
+    for (Index* dim : {&config.key_dim, &config.value_dim}) {
+      if (*dim != 0) continue;
+      check_value(config.features % config.heads == 0, "DeltaMemory: heads", config.heads, "a divisor of features, ",
+                  config.features);
+      *dim = config.features / config.heads;
+    }
+    check_value(config.key_dim >= 1, "DeltaMemory: key_dim", config.key_dim, "at least 1");
+    check_value(config.value_dim >= 1, "DeltaMemory: value_dim", config.value_dim, "at least 1");
+    check_value(config.chunk >= 1, "DeltaMemory: chunk", config.chunk, "at least 1");
+    check_value(config.initial_gamma > 0 && config.initial_gamma < 1, "DeltaMemory: initial_gamma",
+                config.initial_gamma, "in (0, 1)");
+    check_value(config.epsilon > 0, "DeltaMemory: epsilon", config.epsilon, "above 0");
+    return config;
+  }
+  [[nodiscard]] static Parameters initial_parameters(const Config& c, const Random& random) {
+    const Index keys = c.heads * c.key_dim, values = c.heads * c.value_dim;
+    Parameters p{Linear<T>({c.features, keys, false}, random.split(0)),
+                 Linear<T>({c.features, keys, false}, random.split(1)),
+                 Linear<T>({c.features, values, false}, random.split(2)),
+                 Linear<T>({values, c.features, false}, random.split(3)),
+                 Linear<T>({c.features, c.heads}, random.split(4)),
+                 {},
+                 Vector<T>({c.heads})};
+    p.beta.parameters().bias.fill(T(0));
+    if (c.forget) {
+      p.gamma.emplace(typename Linear<T>::Config{c.features, c.heads}, random.split(5));
+      p.gamma->parameters().weight.fill(T(0));
+      p.gamma->parameters().bias.fill(static_cast<T>(std::log(c.initial_gamma / (1 - c.initial_gamma))));
+    }
+    return p;
+  }
+
+  [[nodiscard]] bool is_additive() const { return config_.rule == LinearAttentionRule::additive; }
+  [[nodiscard]] Index values_dim() const { return config_.heads * config_.value_dim; }
+  [[nodiscard]] Index stored_dim() const { return config_.value_dim + Index{is_additive()}; }
+  [[nodiscard]] T read_gate(Index h) const { return T(1) / (T(1) + std::exp(-parameters_.read_gate(h))); }
+  [[nodiscard]] ConstMatrixView<T> values_read(const ReadCache& cache) const {
+    return is_additive() ? cache.means.view() : cache.sums.view();
+  }
+  [[nodiscard]] DeltaRuleInputs<T> written(const WriteCache& cache) const {
+    return {cache.k, is_additive() ? cache.v.view() : cache.value.y.view(), cache.gamma, cache.beta, cache.sequences};
+  }
+
+  void check(std::string_view place, std::string_view rows, ConstMatrixView<T> x, const State& state,
+             const Sequences& sequences) const {
+    check_shape({place, rows}, x, {kAny, config_.features});
+    check_sequences({place, rows}, x.rows(), sequences);
+    const Index batch = sequences.count(), state_rows = batch * config_.heads * config_.key_dim;
+    check_shape({place, "the state's matrix"}, state.matrix, {state_rows, stored_dim()});
+    check_shape({place, "the state's last"}, state.last, {config_.token_shift ? batch : 0, config_.features});
+  }
+
+  /// f: what keys and queries are compared by.
+  void features_forward(ConstMatrixView<T> raw, MatrixView<T> y) const {
+    if (is_additive()) return positive_features_forward<T>(raw, y);
+    unit_length_forward<T>(raw, config_.heads, y);
+  }
+  /// dy becomes the gradient of raw.
+  void features_backward(ConstMatrixView<T> raw, ConstMatrixView<T> y, MatrixView<T> dy) const {
+    if (is_additive()) return positive_features_backward<T>(y, dy, dy);
+    unit_length_backward<T>(raw, dy, config_.heads, dy);
+  }
+  static void sigmoid(ConstMatrixView<T> logits, Matrix<T>& y) {
+    y.resize(logits.shape());
+    activation_forward<T>(Activation::sigmoid, logits, y);
+  }
+  static void sigmoid_backward(ConstMatrixView<T> logits, ConstMatrixView<T> y, MatrixView<T> dy) {
+    activation_backward<T>(Activation::sigmoid, logits, y, dy, dy);
+  }
+  /// Calls fn(token, first column, head).
+  template <class Function>
+  void for_each_head_of_rows(Index rows, const Function& fn) const {
+    for (Index t = 0; t < rows; ++t) {
+      for (Index h = 0; h < config_.heads; ++h) fn(t, h * config_.value_dim, h);
+    }
+  }
+  void scale(T factor, const T* from, T* to) const {
+    const simd::Pack<T> f = simd::broadcast(factor);
+    simd::map(
+        config_.value_dim, to, [f](simd::Pack<T> a) { return f * a; }, from);
+  }
+
+  Config config_;
+  Parameters parameters_;
+  DeltaRuleOptions rule_;
+};
+
+}  // namespace MAT_ABI
+}  // namespace mat
