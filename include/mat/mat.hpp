@@ -116,6 +116,7 @@ namespace mat {}
 #include <mat/training/progress.hpp>
 #include <mat/training/schedule.hpp>
 #include <mat/training/sgd.hpp>
+#include <mat/training/stream_trainer.hpp>
 #include <mat/training/targets.hpp>
 #include <mat/training/trainer.hpp>
 #include <mat/training/update.hpp>

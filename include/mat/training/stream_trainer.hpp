@@ -1,0 +1,222 @@
+#pragma once
+
+#include <mat/memory/recurrence.hpp>
+#include <mat/training/adamw.hpp>
+#include <mat/training/clip.hpp>
+#include <mat/training/cross_entropy.hpp>
+#include <mat/training/progress.hpp>
+#include <mat/training/schedule.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+/// How a StreamTrainer reads a text and learns from it.
+struct StreamTrainerConfig {
+  Index lanes = 12;    ///< Places of the text that are read side by side: the sequences of a batch.
+  Index segment = 64;  ///< Tokens of a segment.
+  Index segments = 1;  ///< Segments of a step, one after the other.
+  Index depth = 0;     ///< Segments through which the gradient flows; 0: all of a step.
+  bool recompute = false;
+  /// The probability with which a lane jumps, before a step, to a random place and forgets: 1 reads random windows, 0
+  /// reads on and on.
+  double restart = 0.0;
+  Index steps = 2000;
+  AdamWConfig optimizer;  ///< Its learning rate is the schedule's.
+  Schedule schedule = Schedule::constant(1e-3);
+  double max_norm = 1.0;  ///< Of the gradients; 0: no clipping.
+  double dropout = 0.0;
+  std::uint64_t seed = 1;
+};
+
+/// Trains a model on one long text: every lane reads on from where it was, with what it remembers.
+///
+///     loss = mean over all tokens of a step of -log p(next token)
+///
+/// A step is a function of the config, the parameters, and what `visit` walks and `done` counts: a training that is
+/// saved, restored and continued gives the bits of one that was not stopped.
+///
+/// Source:  Dai et al. (2019), "Transformer-XL", section 3.2 (states carried from segment to segment).
+/// Errors:  ValueError for a setting out of range, a text shorter than a step, or gradients that are not finite.
+template <class Model>
+class StreamTrainer {
+ public:
+  using Config = StreamTrainerConfig;
+  using Parameters = typename Model::Parameters;
+  using State = typename Model::State;
+  using Optimizer = AdamW<Parameters>;
+
+  /// What differs from parameter to parameter: (name, rank) -> ParameterGroup.
+  template <class Rule>
+  StreamTrainer(const Model& model, const Config& config, const Rule& rule)
+      : config_(checked(config)),
+        optimizer_(model.parameters(), config.optimizer, rule),
+        grads_(zeros_like(model.parameters())),
+        recurrence_({config.depth, config.recompute}) {
+    positions_.resize({config.lanes});
+    positions_.fill(kNowhere);
+    model.initial(config.lanes, state_);
+    fresh_.assign(static_cast<std::size_t>(config.lanes), true);
+    sequences_ = Sequences::uniform(config.lanes, config.segment);
+    tokens_.resize(static_cast<std::size_t>(config.segments));
+    targets_.resize(tokens_.size());
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      tokens_[i].resize({sequences_.rows()});
+      targets_[i].resize(static_cast<std::size_t>(sequences_.rows()));
+    }
+  }
+  StreamTrainer(const Model& model, const Config& config)
+      : StreamTrainer(model, config, [](std::string_view, std::size_t) { return ParameterGroup{}; }) {}
+
+  [[nodiscard]] const Config& config() const { return config_; }
+  /// The steps so far.
+  [[nodiscard]] Index done() const { return done_; }
+  [[nodiscard]] bool finished() const { return done_ >= config_.steps; }
+
+  /// Walks the tensors that a resumed training needs, as for_each_parameter(visitor, trainer).
+  template <class Visitor, class... T>
+  static void visit(Visitor&& visitor, T&... t) {
+    detail::visit_with_prefix("optimizer", visitor, t.optimizer_.state()...);
+    detail::visit_with_prefix("state", visitor, t.state_...);
+    visit_tensor("positions", visitor, t.positions_...);
+  }
+  /// Goes on from a saved place; the tensors are restored through `visit`, the model's by its owner.
+  void restore(Index done) {
+    done_ = done;
+    optimizer_.state().step = done;
+  }
+
+  /// One step of the optimiser over `segments` segments of every lane.
+  Progress step(Model& model, ConstVectorView<Index> text) {
+    const Index tokens = config_.segments * config_.segment;
+    check_value(text.size() > tokens, "StreamTrainer::step: tokens of the text", text.size(), "more than a step, ",
+                tokens);
+    const Random random = Random(config_.seed).split(static_cast<std::uint64_t>(done_));
+    place_lanes(text, random.split(0));
+    set_zero(grads_);
+    const double count = static_cast<double>(tokens * config_.lanes);
+    double loss = 0;
+    const State& last = recurrence_.backward(
+        model, config_.segments,
+        [&](Index i) {
+          return typename Model::Segment{tokens_[static_cast<std::size_t>(i)], &sequences_};
+        },
+        {&state_, &fresh_},
+        [&](Index i, auto logits) {
+          loss += loss_.forward(logits, targets_[static_cast<std::size_t>(i)], loss_cache_, count);
+          return loss_.backward(loss_cache_);
+        },
+        {config_.dropout, random.split(1)}, cache_, grads_);
+    Progress progress;
+    progress.grad_norm = clip();
+    progress.learning_rate = config_.schedule.rate(done_);
+    optimizer_.set_learning_rate(progress.learning_rate);
+    optimizer_.step(model.parameters(), grads_);
+    state_ = last;
+    for (Index b = 0; b < config_.lanes; ++b) positions_(b) += tokens;
+    fresh_.assign(fresh_.size(), false);
+    ++done_;
+    progress.step = done_;
+    progress.loss = loss;
+    return progress;
+  }
+
+ private:
+  using Scalar = typename Model::Output::Scalar;
+  static constexpr Index kNowhere = -1;  // a lane that has not begun
+
+  [[nodiscard]] static const Config& checked(const Config& c) {
+    check_value(c.lanes >= 1, "StreamTrainer: lanes", c.lanes, "at least 1");
+    check_value(c.segment >= 1, "StreamTrainer: segment", c.segment, "at least 1");
+    check_value(c.segments >= 1, "StreamTrainer: segments", c.segments, "at least 1");
+    check_value(c.restart >= 0 && c.restart <= 1, "StreamTrainer: restart", c.restart, "in [0, 1]");
+    check_value(c.steps >= 0, "StreamTrainer: steps", c.steps, "at least 0");
+    return c;
+  }
+
+  /// Where each lane reads in this step, and its tokens. Lanes begin evenly over the text; one that comes to the end
+  /// of the text begins anew at a random place.
+  void place_lanes(ConstVectorView<Index> text, const Random& random) {
+    const Index tokens = config_.segments * config_.segment, places = text.size() - tokens;
+    for (Index b = 0; b < config_.lanes; ++b) {
+      const auto lane = static_cast<std::uint64_t>(b);
+      const bool first = positions_(b) == kNowhere;
+      const bool jumps = (config_.restart > 0 && random.uniform(2 * lane) < config_.restart) || positions_(b) >= places;
+      if (first) positions_(b) = b * places / config_.lanes;
+      if (jumps) positions_(b) = random.below(2 * lane + 1, places);
+      fresh_[static_cast<std::size_t>(b)] = first || jumps;
+    }
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      for (Index b = 0; b < config_.lanes; ++b) {
+        const Index* from = text.data() + positions_(b) + static_cast<Index>(i) * config_.segment;
+        std::copy_n(from, config_.segment, tokens_[i].data() + sequences_.begin(b));
+        std::copy_n(from + 1, config_.segment, targets_[i].begin() + sequences_.begin(b));
+      }
+    }
+  }
+
+  double clip() {
+    ClipConfig clip;
+    clip.max_norm = config_.max_norm;
+    const double norm = config_.max_norm > 0.0 ? clip_grad_norm(grads_, clip) : grad_norm(grads_);
+    check_value(std::isfinite(norm), "StreamTrainer::step: norm of the gradients", norm, "a finite number");
+    return norm;
+  }
+
+  Config config_;
+  Optimizer optimizer_;
+  Parameters grads_;
+  Recurrence<Model> recurrence_;
+  typename Recurrence<Model>::Cache cache_;
+  CrossEntropy<Scalar> loss_;
+  typename CrossEntropy<Scalar>::Cache loss_cache_;
+  State state_;              // before the next step
+  Vector<Index> positions_;  // of the next token of each lane: [lanes]
+  std::vector<bool> fresh_;  // lanes that begin with this step
+  Sequences sequences_;
+  std::vector<Vector<Index>> tokens_;        // of each segment: [lanes * segment]
+  std::vector<std::vector<Index>> targets_;  // of each segment, the tokens that follow
+  Index done_ = 0;
+};
+
+/// Whether an evaluation remembers from segment to segment.
+enum class EvaluationMemory { carried, reset_every_segment };
+
+/// The mean of -log p(next token) over a text that is read in order by `lanes` lanes, each its part of it, beginning
+/// with the model's first state. Errors: ValueError for lanes or a segment below 1, or fewer than two tokens.
+template <class Model>
+[[nodiscard]] double evaluate_stream(const Model& model, ConstVectorView<Index> text, Index lanes, Index segment,
+                                     EvaluationMemory memory = EvaluationMemory::carried) {
+  using Scalar = typename Model::Output::Scalar;
+  check_value(lanes >= 1, "evaluate_stream: lanes", lanes, "at least 1");
+  check_value(segment >= 1, "evaluate_stream: segment", segment, "at least 1");
+  check_value(text.size() >= 2, "evaluate_stream: tokens of the text", text.size(), "at least 2");
+  const Index all = text.size() - 1;
+  typename Model::State state, next;
+  typename Model::Cache cache;
+  CrossEntropy<Scalar> loss;
+  typename CrossEntropy<Scalar>::Cache loss_cache;
+  std::vector<Index> lengths(static_cast<std::size_t>(lanes)), ids, targets;
+  const auto begin = [&](Index b) { return b * all / lanes; };
+  model.initial(lanes, state);
+  double sum = 0;
+  for (Index done = 0;; done += segment) {
+    ids.clear();
+    targets.clear();
+    for (Index b = 0; b < lanes; ++b) {
+      const Index first = begin(b) + done, count = std::clamp<Index>(begin(b + 1) - first, 0, segment);
+      lengths[static_cast<std::size_t>(b)] = count;
+      if (count == 0) continue;
+      ids.insert(ids.end(), text.data() + first, text.data() + first + count);
+      targets.insert(targets.end(), text.data() + first + 1, text.data() + first + 1 + count);
+    }
+    if (ids.empty()) return sum / static_cast<double>(all);
+    const Sequences sequences(lengths);
+    const ConstVectorView<Index> tokens(ids, {static_cast<Index>(ids.size())});
+    if (memory == EvaluationMemory::reset_every_segment) model.initial(lanes, state);
+    sum += loss.forward(model.forward({tokens, &sequences}, state, &next, {}, cache), targets, loss_cache, 1.0);
+    std::swap(state, next);
+  }
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat

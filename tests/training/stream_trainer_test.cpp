@@ -1,0 +1,149 @@
+#include "support/allocations.hpp"
+#include "support/catch.hpp"
+#include "support/gradients.hpp"
+
+#include <mat/memory/memory_tokens.hpp>
+#include <mat/memory/no_memory.hpp>
+#include <mat/models/language_model.hpp>
+#include <mat/training/stream_trainer.hpp>
+
+using namespace mat;
+
+namespace {
+
+using Model = LanguageModel<float, MemoryTokens<float>>;
+using Plain = LanguageModel<float, NoMemory<float>>;
+
+template <class M>
+[[nodiscard]] M small_model() {
+  typename M::Config config;
+  config.vocabulary = 5;
+  config.decoder.encoder.layer.d_model = 8;
+  config.decoder.encoder.layer.nhead = 2;
+  config.decoder.encoder.layer.dim_feedforward = 16;
+  config.decoder.encoder.layer.attention.rotary.emplace();
+  config.decoder.encoder.layer.norm_first = true;
+  return M(config, Random(3));
+}
+
+/// 0 1 2 3 4 0 1 2 ...
+[[nodiscard]] Vector<Index> counting(Index count) {
+  Vector<Index> text({count});
+  for (Index i = 0; i < count; ++i) text(i) = i % 5;
+  return text;
+}
+
+[[nodiscard]] StreamTrainerConfig small_config() {
+  StreamTrainerConfig config;
+  config.lanes = 3;
+  config.segment = 4;
+  config.segments = 2;
+  config.restart = 0.3;
+  config.dropout = 0.1;
+  config.steps = 60;
+  config.schedule = Schedule::constant(1e-2);
+  return config;
+}
+
+template <class P>
+[[nodiscard]] bool same_bits(const P& a, const P& b) {
+  bool same = true;
+  for_each_parameter([&](const ParameterName&, const auto& x, const auto& y) { same = same && x == y; }, a, b);
+  return same;
+}
+
+}  // namespace
+
+TEST_CASE("a stream trainer learns what comes next", "[training]") {
+  const auto text = counting(200);
+  auto model = small_model<Model>();
+  const double before = evaluate_stream<Model>(model, text, 2, 4);
+  StreamTrainer<Model> trainer(model, small_config());
+  Progress last;
+  while (!trainer.finished()) last = trainer.step(model, text);
+  CHECK(last.step == 60);
+  CHECK(last.learning_rate == 1e-2);
+  CHECK(evaluate_stream<Model>(model, text, 2, 4) < 0.2 * before);
+}
+
+TEST_CASE("a training that is saved and continued gives the bits of one that was not stopped", "[training]") {
+  const auto text = counting(97);
+  auto whole = small_model<Model>(), model = small_model<Model>();
+  StreamTrainer<Model> all(whole, small_config()), first(model, small_config());
+  for (int i = 0; i < 12; ++i) (void)all.step(whole, text);
+  for (int i = 0; i < 5; ++i) (void)first.step(model, text);
+
+  StreamTrainer<Model> second(small_model<Model>(), small_config());
+  for_each_parameter([](const ParameterName&, auto& to, const auto& from) { to.assign(from); }, second, first);
+  second.restore(first.done());
+  for (int i = 0; i < 7; ++i) (void)second.step(model, text);
+  CHECK(same_bits(whole.parameters(), model.parameters()));
+}
+
+TEST_CASE("lanes that read on remember, and lanes that jump forget", "[training]") {
+  // With restart 1 every step begins from the first state, so that a step is a function of the parameters alone.
+  const auto text = counting(97);
+  auto config = small_config();
+  config.dropout = 0;
+  const auto losses = [&](double restart) {
+    config.restart = restart;
+    config.schedule = Schedule::constant(0.0);
+    auto model = small_model<Model>();
+    StreamTrainer<Model> trainer(model, config);
+    std::vector<double> of_steps;
+    for (int i = 0; i < 4; ++i) of_steps.push_back(trainer.step(model, text).loss);
+    return of_steps;
+  };
+  CHECK(losses(0.0) == losses(0.0));
+  CHECK(losses(0.0) != losses(1.0));
+}
+
+TEST_CASE("the evaluation of a stream counts every token once, for any number of lanes", "[training]") {
+  const auto text = counting(23);
+  const auto model = small_model<Plain>();
+  // Without a memory a token depends on its segment alone: one lane, and by hand.
+  Plain::State state;
+  Plain::Cache cache;
+  CrossEntropy<float> loss;
+  CrossEntropy<float>::Cache loss_cache;
+  double sum = 0;
+  for (Index first = 0; first < 22; first += 4) {
+    const Index count = std::min<Index>(4, 22 - first);
+    const Sequences sequences = Sequences::single(count);
+    const ConstVectorView<Index> ids(text.data() + first, {count}), targets(text.data() + first + 1, {count});
+    sum += loss.forward(model.forward({ids, &sequences}, state, nullptr, {}, cache), targets, loss_cache, 1.0);
+  }
+  CHECK(std::abs(evaluate_stream<Plain>(model, text, 1, 4) - sum / 22) < 1e-9);
+  for (const Index lanes : {2, 3, 22, 40}) {
+    CHECK(std::isfinite(evaluate_stream<Plain>(model, text, lanes, 4)));
+  }
+  const auto with_memory = small_model<Model>();
+  CHECK(evaluate_stream<Model>(with_memory, text, 1, 4) !=
+        evaluate_stream<Model>(with_memory, text, 1, 4, EvaluationMemory::reset_every_segment));
+}
+
+TEST_CASE("a warmed-up step of a stream trainer allocates nothing", "[training]") {
+  if (!test::allocations_are_counted()) return;
+  const auto text = counting(97);
+  auto model = small_model<Model>();
+  StreamTrainer<Model> trainer(model, small_config());
+  for (int i = 0; i < 3; ++i) (void)trainer.step(model, text);
+  const long before = test::allocations();
+  for (int i = 0; i < 5; ++i) (void)trainer.step(model, text);
+  CHECK(test::allocations() == before);
+}
+
+TEST_CASE("a stream trainer says what does not fit", "[training]") {
+  auto model = small_model<Model>();
+  auto config = small_config();
+  config.restart = 1.5;
+  CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: restart is 1.5, expected in [0, 1]");
+  config.restart = 0;
+  config.lanes = 0;
+  CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: lanes is 0, expected at least 1");
+  config.lanes = 1;
+  StreamTrainer<Model> trainer(model, config);
+  const auto text = counting(8);
+  CHECK_THROWS_WITH(trainer.step(model, text),
+                    "StreamTrainer::step: tokens of the text is 8, expected more than a step, 8");
+}
