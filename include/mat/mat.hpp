@@ -35,6 +35,7 @@ namespace mat {}
 #include <mat/layers/added_keys.hpp>
 #include <mat/layers/alibi.hpp>
 #include <mat/layers/attention_call.hpp>
+#include <mat/layers/attention_projections.hpp>
 #include <mat/layers/embedding.hpp>
 #include <mat/layers/feed_forward.hpp>
 #include <mat/layers/initialize.hpp>
@@ -45,6 +46,7 @@ namespace mat {}
 #include <mat/layers/multi_head_attention.hpp>
 #include <mat/layers/packed_linear.hpp>
 #include <mat/layers/parameters.hpp>
+#include <mat/layers/relative_position.hpp>
 #include <mat/layers/rms_norm.hpp>
 #include <mat/layers/rotary_position.hpp>
 #include <mat/layers/sinusoidal_position.hpp>

@@ -64,6 +64,10 @@ TEST_CASE("the gradients of earlier tokens agree with central differences", "[bl
       config.attention.rotary.emplace();
       CHECK(worst_gradient(config, call) < 1e-6);
     }
+    SECTION(norm_first ? "norms first, relative positions" : "norms last, relative positions") {
+      config.attention.relative.emplace();
+      CHECK(worst_gradient(config, call) < 1e-6);
+    }
     SECTION(norm_first ? "norms first, added keys" : "norms last, added keys") {
       config.attention.add_bias_kv = config.attention.add_zero_attn = true;
       CHECK(worst_gradient(config, {}) < 1e-6);

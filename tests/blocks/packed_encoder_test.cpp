@@ -168,5 +168,5 @@ TEST_CASE("a packed encoder and its cache say what is wrong", "[blocks]") {
   CHECK_THROWS_WITH(earlier.truncate(0, 5), "KeyValueCache::truncate: length is 5, expected at most the present 4");
   config.layer.attention.add_zero_attn = true;
   CHECK_THROWS_WITH(PackedEncoder<float>(TransformerEncoder<float>(config, Random(1))),
-                    "PackedEncoderLayer: keys that the layer adds is 1, expected 0");
+                    "PackedSelfAttention: keys that the layer adds is 1, expected 0");
 }

@@ -178,11 +178,12 @@ TEMPLATE_TEST_CASE("P2: a cache of length 0 is no cache", "[memory]", float, dou
 TEMPLATE_TEST_CASE("P2: with room for everything a segmented forward is the unsegmented one", "[memory]", float,
                    double) {
   using T = TestType;
-  for (const bool rotary : {false, true}) {
+  for (const std::string positions : {"none", "rotary", "relative"}) {
     for (const bool norm_first : {false, true}) {
       auto config = config_of<T>(8, 2);
       config.norm_first = norm_first;
-      if (rotary) config.attention.rotary.emplace();
+      if (positions == "rotary") config.attention.rotary.emplace();
+      if (positions == "relative") config.attention.relative.emplace();
       const CachedLayers<T> cached(config, 3, 16);
       const auto whole = random_tensor<T, 2>({16, 8}, 7);
       auto states = cached.initial(1);
@@ -205,7 +206,11 @@ TEST_CASE("the gradient through a cache agrees with central differences over 4 s
     for (const bool norm_first : {false, true}) {
       auto config = config_of<double>(4, 2);
       config.norm_first = norm_first;
-      config.attention.rotary.emplace();
+      if (norm_first) {
+        config.attention.rotary.emplace();
+      } else {
+        config.attention.relative.emplace();
+      }
       CachedLayers<double> cached(config, 2, length, StateGradient::through);
       std::vector<Matrix<double>> x, dy;
       std::vector<EncoderLayer<double>::Parameters> grads;

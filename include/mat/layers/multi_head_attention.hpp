@@ -3,7 +3,9 @@
 #include <mat/layers/added_keys.hpp>
 #include <mat/layers/alibi.hpp>
 #include <mat/layers/attention_call.hpp>
+#include <mat/layers/attention_projections.hpp>
 #include <mat/layers/linear.hpp>
+#include <mat/layers/relative_position.hpp>
 #include <mat/layers/rotary_position.hpp>
 #include <mat/ops/attention.hpp>
 #include <mat/ops/attention_weights.hpp>
@@ -37,6 +39,7 @@ class MultiHeadAttention {
     std::optional<T> scale;
     bool alibi = false;
     std::optional<typename RotaryPosition<T>::Config> rotary;
+    std::optional<typename RelativePosition<T>::Config> relative;  ///< Its sizes are taken from above.
   };
 
   struct Parameters {
@@ -49,6 +52,7 @@ class MultiHeadAttention {
     Tensor<T, 3> bias_k;       // [1, 1, kv_heads head_dim], if add_bias_kv
     Tensor<T, 3> bias_v;       // [1, 1, kv_heads head_dim], if add_bias_kv
     Linear<T> out_proj;
+    std::optional<RelativePosition<T>> relative;
 
     template <class Visitor, class... P>
     static void visit(Visitor&& visitor, P&... p) {
@@ -60,6 +64,7 @@ class MultiHeadAttention {
       visit_tensor("bias_k", visitor, p.bias_k...);
       visit_tensor("bias_v", visitor, p.bias_v...);
       visit_layer("out_proj", visitor, p.out_proj...);
+      visit_optional_layer("relative", visitor, p.relative...);
     }
   };
 
@@ -79,6 +84,7 @@ class MultiHeadAttention {
     Sequences all_key_sequences;  // with the added keys, if there are any
     Vector<T> alibi_slopes;       // [num_heads]
     typename RotaryPosition<T>::Cache rotary_queries, rotary_keys;
+    typename RelativePosition<T>::Cache relative;
     Vector<Index> first_query;  // the position of each sequence's first query: [sequences]
     AttentionCache<T> attention;
     typename Linear<T>::Cache out_proj;
@@ -102,8 +108,13 @@ class MultiHeadAttention {
   };
 
   MultiHeadAttention(const Config& config, const Random& random)
-      : config_(complete(config)), parameters_(initial(config_, random)) {
+      : config_(complete(config)),
+        parameters_{{}, {}, {}, {},
+                    {}, {}, {}, Linear<T>({config_.embed_dim, config_.embed_dim, config_.bias}, random.split(0)),
+                    {}} {
+    detail::initialize_attention<T, MultiHeadAttention>(config_, random, parameters_);
     if (config_.rotary) rotary_.emplace(*config_.rotary);
+    if (config_.relative) parameters_.relative.emplace(*config_.relative, random.split(7));
   }
 
   [[nodiscard]] const Config& config() const { return config_; }
@@ -138,6 +149,8 @@ class MultiHeadAttention {
     check_shape("MultiHeadAttention::forward: value", inputs.value, {inputs.key.rows(), config_.vdim});
     check_sequences("MultiHeadAttention::forward: query", inputs.query.rows(), *inputs.query_sequences);
     check_sequences("MultiHeadAttention::forward: key", inputs.key.rows(), *inputs.key_sequences);
+    check_value(!config_.relative || call.mask.bias_plane().empty(),
+                "MultiHeadAttention::forward: a bias with relative positions", Index{1}, "0: they are one");
     cache.with_earlier = false;
     cache.query = inputs.query;
     cache.key = inputs.key;
@@ -180,8 +193,7 @@ class MultiHeadAttention {
   InputGradients backward_inputs(ConstMatrixView<T> dy, Cache& cache, Parameters& grads,
                                  const ExtraGradients& extra = {}) const {
     attention_gradients(dy, cache, grads, extra);
-    const Index d = config_.embed_dim, kv = kv_dim();
-    const Parameters& p = parameters_;
+    const auto weights = projections(parameters_);
     set_query_gradients(cache);
     cache.dkey.resize(cache.key.shape());
     cache.dvalue.resize(cache.value.shape());
@@ -190,10 +202,8 @@ class MultiHeadAttention {
       cache.dvalue.fill(T(0));
     }
     for_each_key_row(cache, [&](Index to, Index count, Index from) {
-      matmul<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv),
-                cache.dkey.view().middle_rows(to, count));
-      matmul<T>(cache.dv.view().middle_rows(from, count), projection(p.v_proj_weight, p, d + kv, kv),
-                cache.dvalue.view().middle_rows(to, count));
+      matmul<T>(cache.dk.view().middle_rows(from, count), weights.key(), cache.dkey.view().middle_rows(to, count));
+      matmul<T>(cache.dv.view().middle_rows(from, count), weights.value(), cache.dvalue.view().middle_rows(to, count));
     });
     return {cache.dquery, cache.dkey, cache.dvalue};
   }
@@ -223,70 +233,44 @@ class MultiHeadAttention {
                   Index{1}, "0: they have no position");
       config.rotary->head_dim = config.embed_dim / config.num_heads;
     }
+    if (config.relative) {
+      check_value(!config.rotary, "MultiHeadAttention: rotary with relative positions", Index{1}, "0");
+      config.relative->features = config.embed_dim;
+      config.relative->heads = config.num_heads;
+      config.relative->kv_heads = config.kv_heads;
+      config.relative->head_dim = config.embed_dim / config.num_heads;
+    }
     return config;
   }
   [[nodiscard]] Index kv_dim() const { return config_.kv_heads * head_dim(); }
   [[nodiscard]] detail::AddedKeys<T> added() const {
     return {parameters_.bias_k, parameters_.bias_v, config_.add_zero_attn};
   }
-  [[nodiscard]] static bool packed(const Config& c) { return c.kdim == c.embed_dim && c.vdim == c.embed_dim; }
-
-  [[nodiscard]] static Parameters initial(const Config& c, const Random& random) {
-    const Index kv_dim = c.kv_heads * (c.embed_dim / c.num_heads);
-    Parameters p{{}, {}, {}, {}, {}, {}, {}, Linear<T>({c.embed_dim, c.embed_dim, c.bias}, random.split(0))};
-    const auto weight = [&](Matrix<T>& w, Index rows, Index cols, std::uint64_t key) {
-      w.resize({rows, cols});
-      initialize_xavier_uniform<T>(w, random.split(key));
-    };
-    if (packed(c)) {
-      weight(p.in_proj_weight, c.embed_dim + 2 * kv_dim, c.embed_dim, 1);
-    } else {
-      weight(p.q_proj_weight, c.embed_dim, c.embed_dim, 2);
-      weight(p.k_proj_weight, kv_dim, c.kdim, 3);
-      weight(p.v_proj_weight, kv_dim, c.vdim, 4);
-    }
-    if (c.bias) {
-      p.in_proj_bias = Vector<T>({c.embed_dim + 2 * kv_dim});
-      p.out_proj.parameters().bias.fill(T(0));
-    }
-    if (c.add_bias_kv) {
-      const double deviation = std::sqrt(2.0 / static_cast<double>(kv_dim + kv_dim));
-      p.bias_k.resize({1, 1, kv_dim});
-      p.bias_v.resize({1, 1, kv_dim});
-      initialize_normal<T>(p.bias_k, deviation, random.split(5));
-      initialize_normal<T>(p.bias_v, deviation, random.split(6));
-    }
-    return p;
-  }
-
-  /// The weights of one projection: its own, or its rows of the packed ones. Works for parameters and gradients.
-  template <class W, class P>
-  [[nodiscard]] auto projection(W& own, P& p, Index begin, Index rows) const {
-    auto all = p.in_proj_weight.view();
-    return p.in_proj_weight.empty() ? own.view() : all.middle_rows(begin, rows);
-  }
   template <class P>
-  [[nodiscard]] auto projection_bias(P& p, Index begin, Index count) const {
-    auto bias = p.in_proj_bias.view();
-    return bias.empty() ? bias : decltype(bias)(bias.data() + begin, {count});
+  [[nodiscard]] detail::AttentionProjections<P> projections(P& p) const {
+    return {p, config_.embed_dim, kv_dim()};
   }
 
   void project(Cache& cache) const {
-    const Parameters& p = parameters_;
-    const Index d = config_.embed_dim, kv = kv_dim();
-    cache.q.resize({cache.query.rows(), d});
+    const auto weights = projections(parameters_);
+    cache.q.resize({cache.query.rows(), config_.embed_dim});
     if (added_keys() > 0) added().make_room(cache.key_sequences, cache.all_key_sequences);
-    cache.k.resize({attention_keys(cache).rows(), kv});
+    cache.k.resize({attention_keys(cache).rows(), kv_dim()});
     cache.v.resize(cache.k.shape());
     if (added_keys() > 0) added().write(cache.all_key_sequences, cache.k, cache.v);
-    matmul<T>(cache.query, transposed<T>(projection(p.q_proj_weight, p, 0, d)), cache.q, projection_bias(p, 0, d));
+    matmul<T>(cache.query, transposed<T>(weights.query()), cache.q, weights.query_bias());
     for_each_key_row(cache, [&](Index from, Index count, Index to) {
-      matmul<T>(cache.key.middle_rows(from, count), transposed<T>(projection(p.k_proj_weight, p, d, kv)),
-                cache.k.view().middle_rows(to, count), projection_bias(p, d, kv));
-      matmul<T>(cache.value.middle_rows(from, count), transposed<T>(projection(p.v_proj_weight, p, d + kv, kv)),
-                cache.v.view().middle_rows(to, count), projection_bias(p, d + kv, kv));
+      matmul<T>(cache.key.middle_rows(from, count), transposed<T>(weights.key()), cache.k.view().middle_rows(to, count),
+                weights.key_bias());
+      matmul<T>(cache.value.middle_rows(from, count), transposed<T>(weights.value()),
+                cache.v.view().middle_rows(to, count), weights.value_bias());
     });
     if (rotary_) rotate(cache);
+    if (parameters_.relative) {
+      const T scale = config_.scale.value_or(static_cast<T>(1.0 / std::sqrt(static_cast<double>(head_dim()))));
+      cache.options.mask = cache.options.mask.and_bias(parameters_.relative->forward(
+          cache.q, {cache.query_sequences, cache.key_sequences, cache.options.mask, scale}, cache.relative));
+    }
   }
 
   /// Keys are counted from 0; a query stands where the mask says, by default so that the last meets the last key.
@@ -310,34 +294,35 @@ class MultiHeadAttention {
     cache.dq.resize(cache.q.shape());
     cache.dk.resize(cache.k.shape());
     cache.dv.resize(cache.v.shape());
+    const auto& relative = parameters_.relative;
+    const TensorView<T, 4> dbias = relative ? relative->bias_gradient(cache.relative) : extra.dbias;
     attention_backward<T>(dattention, cache.options, inputs, cache.attention,
-                          {cache.dq, cache.dk, cache.dv, extra.dbias, extra.dkey_bias});
+                          {cache.dq, cache.dk, cache.dv, dbias, extra.dkey_bias});
     if (extra.dweights != nullptr) {
       for (Index b = 0; b < inputs.query_sequences.count(); ++b) {
         const Tensor<T, 3>& dweights = (*extra.dweights)[static_cast<std::size_t>(b)];
-        attention_weights_backward<T>(dweights, cache.options, inputs, b, cache.dq, cache.dk);
+        attention_weights_backward<T>(dweights, cache.options, inputs, b, {cache.dq, cache.dk, {}, dbias, {}});
       }
     }
     if (rotary_) {
       rotary_->backward(cache.dq, cache.dq, cache.rotary_queries);
       rotary_->backward(cache.dk, cache.dk, cache.rotary_keys);
     }
+    if (relative) relative->backward(cache.dq, cache.relative, grads.relative->parameters());
     add_projection_gradients(cache, grads);
   }
 
   void add_projection_gradients(Cache& cache, Parameters& grads) const {
-    const Index d = config_.embed_dim, kv = kv_dim();
-    matmul_add<T>(transposed<T>(cache.dq), cache.query, projection(grads.q_proj_weight, grads, 0, d));
-    if (config_.bias) add_column_sums<T>(cache.dq, projection_bias(grads, 0, d));
+    const auto dweights = projections(grads);
+    matmul_add<T>(transposed<T>(cache.dq), cache.query, dweights.query());
+    if (config_.bias) add_column_sums<T>(cache.dq, dweights.query_bias());
     for_each_key_row(cache, [&](Index from, Index count, Index to) {
       const ConstMatrixView<T> dk = cache.dk.view().middle_rows(to, count), dv = cache.dv.view().middle_rows(to, count);
-      matmul_add<T>(transposed<T>(dk), cache.key.middle_rows(from, count),
-                    projection(grads.k_proj_weight, grads, d, kv));
-      matmul_add<T>(transposed<T>(dv), cache.value.middle_rows(from, count),
-                    projection(grads.v_proj_weight, grads, d + kv, kv));
+      matmul_add<T>(transposed<T>(dk), cache.key.middle_rows(from, count), dweights.key());
+      matmul_add<T>(transposed<T>(dv), cache.value.middle_rows(from, count), dweights.value());
       if (!config_.bias) return;
-      add_column_sums<T>(dk, projection_bias(grads, d, kv));
-      add_column_sums<T>(dv, projection_bias(grads, d + kv, kv));
+      add_column_sums<T>(dk, dweights.key_bias());
+      add_column_sums<T>(dv, dweights.value_bias());
     });
     added().add_gradients(cache.all_key_sequences, cache.dk, cache.dv, grads.bias_k, grads.bias_v);
   }
@@ -345,15 +330,14 @@ class MultiHeadAttention {
   /// dquery, and then the parts of keys and values that are queries too.
   void set_query_gradients(Cache& cache) const {
     cache.dquery.resize(cache.query.shape());
-    matmul<T>(cache.dq, projection(parameters_.q_proj_weight, parameters_, 0, config_.embed_dim), cache.dquery);
+    matmul<T>(cache.dq, projections(parameters_).query(), cache.dquery);
   }
   void add_key_gradients(const Cache& cache, MatrixView<T> dtokens) const {
-    const Index d = config_.embed_dim, kv = kv_dim();
-    const Parameters& p = parameters_;
+    const auto weights = projections(parameters_);
     for_each_key_row(cache, [&](Index to, Index count, Index from) {
       const MatrixView<T> dx = dtokens.middle_rows(to, count);
-      matmul_add<T>(cache.dk.view().middle_rows(from, count), projection(p.k_proj_weight, p, d, kv), dx);
-      matmul_add<T>(cache.dv.view().middle_rows(from, count), projection(p.v_proj_weight, p, d + kv, kv), dx);
+      matmul_add<T>(cache.dk.view().middle_rows(from, count), weights.key(), dx);
+      matmul_add<T>(cache.dv.view().middle_rows(from, count), weights.value(), dx);
     });
   }
 

@@ -50,20 +50,21 @@ void attention_weights(const AttentionOptions<T>& options, const AttentionInputs
   }
 }
 
-/// Adds to dq and dk the gradient of a loss that reads the weights of sequence b.
+/// Adds to dq and dk, and to dbias and dkey_bias if they are given, the gradient of a loss that reads the weights of
+/// sequence b.
 ///
 ///     ds_ij = p_ij (dp_ij - sum_l p_il dp_il),   dq_i += scale sum_j ds_ij k_j,   dk_j += scale sum_i ds_ij q_i
 ///
-/// Shapes: dweights [heads, queries of b, keys of b]; dq, dk as q, k.
+/// Shapes: dweights [heads, queries of b, keys of b]; dq, dk as q, k; the others as in attention_backward.
 /// Errors: as attention_forward; ShapeError if a gradient does not fit.
 template <class T>
 void attention_weights_backward(TensorView<const T, 3> dweights, const AttentionOptions<T>& options,
-                                const AttentionInputs<T>& inputs, Index b, MatrixView<T> dq, MatrixView<T> dk) {
+                                const AttentionInputs<T>& inputs, Index b, const AttentionGradients<T>& grads) {
   const detail::AttentionProblem<T> p("attention_weights_backward", options, inputs);
   const Index queries = p.queries.length(b), keys = p.keys.length(b);
   check_shape("attention_weights_backward: dweights", dweights, {p.heads, queries, keys});
-  check_shape("attention_weights_backward: dq", dq, p.q.shape());
-  check_shape("attention_weights_backward: dk", dk, p.k.shape());
+  check_shape("attention_weights_backward: dq", grads.dq, p.q.shape());
+  check_shape("attention_weights_backward: dk", grads.dk, p.k.shape());
   Tensor<T, 3> weights(dweights.shape());
   attention_weights<T>(options, inputs, b, AttentionStage::weights, weights);
   for (Index h = 0; h < p.heads; ++h) {
@@ -74,14 +75,19 @@ void attention_weights_backward(TensorView<const T, 3> dweights, const Attention
       for (Index j = 0; j < keys; ++j) mean += weights(h, i, j) * dp[j];
       for (Index j = 0; j < keys; ++j) {
         const Index key = p.keys.begin(b) + j;
-        T ds = weights(h, i, j) * (dp[j] - mean) * p.scale;
+        T ds = weights(h, i, j) * (dp[j] - mean);
+        if (!grads.dbias.empty() && j >= p.sinks) {
+          grads.dbias.data()[p.mask.bias_plane().row_offset(b, h, i) + j - p.sinks] += ds;
+        }
+        if (!grads.dkey_bias.empty()) grads.dkey_bias.data()[key] += ds;
+        ds *= p.scale;
         if (p.softcap > 0) {
           const T t =
               std::tanh(simd::dot(p.head_dim, p.q.row(row) + head, p.k.row(key) + kv_head) * p.scale / p.softcap);
           ds *= 1 - t * t;
         }
-        simd::add_scaled(p.head_dim, dq.row(row) + head, ds, p.k.row(key) + kv_head);
-        simd::add_scaled(p.head_dim, dk.row(key) + kv_head, ds, p.q.row(row) + head);
+        simd::add_scaled(p.head_dim, grads.dq.row(row) + head, ds, p.k.row(key) + kv_head);
+        simd::add_scaled(p.head_dim, grads.dk.row(key) + kv_head, ds, p.q.row(row) + head);
       }
     }
   }
