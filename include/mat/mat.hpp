@@ -20,6 +20,7 @@ namespace mat {}
 #include <mat/blocks/key_value_cache.hpp>
 #include <mat/blocks/packed_encoder.hpp>
 #include <mat/blocks/packed_encoder_layer.hpp>
+#include <mat/blocks/packed_self_attention.hpp>
 #include <mat/blocks/transformer_decoder.hpp>
 #include <mat/blocks/transformer_encoder.hpp>
 #include <mat/blocks/transformer_layer_config.hpp>
@@ -44,6 +45,7 @@ namespace mat {}
 #include <mat/layers/linear.hpp>
 #include <mat/layers/max_convolution.hpp>
 #include <mat/layers/multi_head_attention.hpp>
+#include <mat/layers/packed_feed_forward.hpp>
 #include <mat/layers/packed_linear.hpp>
 #include <mat/layers/parameters.hpp>
 #include <mat/layers/relative_position.hpp>
