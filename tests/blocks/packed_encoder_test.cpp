@@ -169,4 +169,9 @@ TEST_CASE("a packed encoder and its cache say what is wrong", "[blocks]") {
   config.layer.attention.add_zero_attn = true;
   CHECK_THROWS_WITH(PackedEncoder<float>(TransformerEncoder<float>(config, Random(1))),
                     "PackedSelfAttention: keys that the layer adds is 1, expected 0");
+  config.layer.attention.add_zero_attn = false;
+  config.layer.attention.rotary.reset();
+  config.layer.attention.relative.emplace();
+  CHECK_THROWS_WITH(PackedEncoder<float>(TransformerEncoder<float>(config, Random(1))),
+                    "PackedSelfAttention: relative positions is 1, expected 0");
 }
