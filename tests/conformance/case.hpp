@@ -166,6 +166,8 @@ template <class T>
 template <class T>
 [[nodiscard]] Adapters torch_memory_tokens();
 template <class T>
+[[nodiscard]] Adapters torch_segment_cache();
+template <class T>
 [[nodiscard]] Adapters torch_models();
 template <class T>
 [[nodiscard]] Adapters torch_decoder();

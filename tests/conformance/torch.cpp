@@ -5,8 +5,9 @@ namespace mat::conformance {
 template <class T>
 Adapters all_torch_adapters() {
   Adapters all;
-  for (const Adapters& group : {torch_layers<T>(), torch_attention<T>(), torch_memory<T>(), torch_memory_tokens<T>(),
-                                torch_models<T>(), torch_decoder<T>(), torch_training<T>(), torch_train<T>()}) {
+  for (const Adapters& group :
+       {torch_layers<T>(), torch_attention<T>(), torch_memory<T>(), torch_memory_tokens<T>(), torch_segment_cache<T>(),
+        torch_models<T>(), torch_decoder<T>(), torch_training<T>(), torch_train<T>()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;
