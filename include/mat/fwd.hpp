@@ -55,6 +55,8 @@ class TransformerDecoder;
 template <class T>
 class DeltaMemory;
 template <class T>
+class InfiniAttention;
+template <class T>
 class MemoryLayer;
 template <class T>
 class SelfAttention;

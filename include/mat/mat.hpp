@@ -53,6 +53,7 @@ namespace mat {}
 #include <mat/layers/rotary_position.hpp>
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/memory/delta_memory.hpp>
+#include <mat/memory/infini_attention.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/memory_tokens.hpp>

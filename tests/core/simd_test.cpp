@@ -130,3 +130,16 @@ TEMPLATE_TEST_CASE("a square of numbers is transposed", "[core]", float, double)
     for (Index j = 0; j < n; ++j) CHECK(y(j, i) == x(i, j));
   }
 }
+
+TEMPLATE_TEST_CASE("set_scaled multiplies every element, also in place", "[core]", float, double) {
+  using T = TestType;
+  for (const Index n : {0, 1, 7, 16, 33}) {
+    std::vector<T> x(static_cast<std::size_t>(n) + 1, T(3)), y(x.size(), T(5));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(i) - T(4);
+    simd::set_scaled(n, y.data(), T(0.5), x.data());
+    for (std::size_t i = 0; i + 1 < x.size(); ++i) CHECK(y[i] == x[i] / 2);
+    CHECK(y.back() == T(5));  // not beyond the end
+    simd::set_scaled(n, x.data(), T(0.5), x.data());
+    for (std::size_t i = 0; i + 1 < x.size(); ++i) CHECK(x[i] == y[i]);
+  }
+}

@@ -290,6 +290,13 @@ template <class T>
   if (i < n) best[1] = max(best[1], load_first(x + i, n - i, lowest));
   return largest(max(max(best[0], best[1]), max(best[2], best[3])));
 }
+/// y = factor * x; y may be x.
+template <class T>
+EIGEN_ALWAYS_INLINE void set_scaled(Index n, T* y, T factor, const T* x) {
+  const Pack<T> f = broadcast(factor);
+  map(
+      n, y, [f](Pack<T> a) { return f * a; }, x);
+}
 /// y += factor * x.
 template <class T>
 EIGEN_ALWAYS_INLINE void add_scaled(Index n, T* y, T factor, const T* x) {

@@ -140,7 +140,7 @@ class DeltaMemory {
     }
     cache.gated.resize({x.rows(), values_dim()});
     for_each_head_of_rows(x.rows(), [&](Index t, Index at, Index h) {
-      scale(read_gate(h), values_read(cache).row(t) + at, cache.gated.view().row(t) + at);
+      simd::set_scaled(config_.value_dim, cache.gated.view().row(t) + at, read_gate(h), values_read(cache).row(t) + at);
     });
     return parameters_.output.forward(cache.gated, cache.output);
   }
@@ -155,7 +155,7 @@ class DeltaMemory {
       const T gate = read_gate(h),
               product = simd::dot(config_.value_dim, dgated.row(t) + at, values_read(cache).row(t) + at);
       grads.read_gate(h) += gate * (T(1) - gate) * product;
-      scale(gate, dgated.row(t) + at, cache.dread.view().row(t) + at);
+      simd::set_scaled(config_.value_dim, cache.dread.view().row(t) + at, gate, dgated.row(t) + at);
     });
     ConstMatrixView<T> dsums = cache.dread;
     if (is_additive()) {
@@ -310,11 +310,6 @@ class DeltaMemory {
     for (Index t = 0; t < rows; ++t) {
       for (Index h = 0; h < config_.heads; ++h) fn(t, h * config_.value_dim, h);
     }
-  }
-  void scale(T factor, const T* from, T* to) const {
-    const simd::Pack<T> f = simd::broadcast(factor);
-    simd::map(
-        config_.value_dim, to, [f](simd::Pack<T> a) { return f * a; }, from);
   }
 
   Config config_;

@@ -92,7 +92,7 @@ class DeltaRule {
         write_backward(chunk, s, values(cache.error.view(), chunk), grads, scratch);
       }
       const MatrixView<T> to = state_of(dstate, b, h);
-      for (Index i = 0; i < dk_; ++i) simd::add_scaled(dv_, to.row(i), T(1), as_const(scratch.g.row(i)));
+      for (Index i = 0; i < dk_; ++i) simd::add_scaled(dv_, to.row(i), T(1), scratch.g.row(i));
     });
   }
 
@@ -131,17 +131,9 @@ class DeltaRule {
     }
   };
 
-  static const T* as_const(const T* x) { return x; }
   static void copy(ConstMatrixView<T> from, MatrixView<T> to) {
     for (Index i = 0; i < from.rows(); ++i) std::copy_n(from.row(i), from.cols(), to.row(i));
   }
-  /// y = factor x; y may be x.
-  static void scale(Index n, T* y, T factor, const T* x) {
-    const simd::Pack<T> f = simd::broadcast(factor);
-    simd::map(
-        n, y, [f](simd::Pack<T> a) { return f * a; }, x);
-  }
-
   /// Chunks of the sequences before b that do not start from a sequence's state.
   [[nodiscard]] Index later_chunks(Index b) const {
     Index chunks = 0;
@@ -181,7 +173,7 @@ class DeltaRule {
   void compute_kept(const Chunk& c, const Scratch& s) const {
     for (Index t = 0; t < c.count; ++t) {
       const T d = decay(c, t);
-      if (t > 0) scale(t, s.kept.row(t), d, as_const(s.kept.row(t - 1)));
+      if (t > 0) simd::set_scaled(t, s.kept.row(t), d, s.kept.row(t - 1));
       s.kept(t, t) = T(1);
       s.from_start[t] = t == 0 ? d : d * s.from_start[t - 1];
     }
@@ -192,11 +184,11 @@ class DeltaRule {
     matmul<T>(k, transposed<T>(k), square(s.products, c));
     for (Index t = 1; t < c.count; ++t) {
       if (in_.decay.empty()) {
-        scale(t, s.solve.row(t), T(-1), as_const(s.products.row(t)));
+        simd::set_scaled(t, s.solve.row(t), T(-1), s.products.row(t));
       } else {
         simd::map(
-            t, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, as_const(s.products.row(t)),
-            as_const(s.kept.row(t)));
+            t, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, s.products.row(t),
+            s.kept.row(t));
       }
     }
   }
@@ -218,17 +210,16 @@ class DeltaRule {
       if (is_delta_) {
         const simd::Pack<T> a = simd::broadcast(decays ? -w.from_start[t] : T(-1));
         simd::map(
-            dv_, error.row(t), [a](simd::Pack<T> read, simd::Pack<T> x) { return simd::fma(a, read, x); },
-            as_const(u.row(t)), v);
+            dv_, error.row(t), [a](simd::Pack<T> read, simd::Pack<T> x) { return simd::fma(a, read, x); }, u.row(t), v);
         simd::add_weighted_rows<T>(t, {1, dv_}, w.solve.row(t), 0, u.data(), dv_, error.row(t));
       } else {
         simd::copy(dv_, v, error.row(t));
       }
-      scale(dv_, u.row(t), beta(c, t), as_const(error.row(t)));
+      simd::set_scaled(dv_, u.row(t), beta(c, t), error.row(t));
     }
     if (decays) {
-      for (Index t = 0; t < c.count; ++t) scale(dv_, u.row(t), w.kept(c.count - 1, t), as_const(u.row(t)));
-      for (Index i = 0; i < dk_; ++i) scale(dv_, s.row(i), w.from_start[c.count - 1], as_const(s.row(i)));
+      for (Index t = 0; t < c.count; ++t) simd::set_scaled(dv_, u.row(t), w.kept(c.count - 1, t), u.row(t));
+      for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), w.from_start[c.count - 1], s.row(i));
     }
     matmul_add<T>(transposed<T>(keys(in_.k, c)), u, s);
   }
@@ -246,23 +237,23 @@ class DeltaRule {
     const MatrixView<T> dk = keys(grads.dk, c);
     const MatrixView<T> u = w.u.middle_rows(0, n), du = w.du.middle_rows(0, n), de = w.de.middle_rows(0, n);
     if (decays) compute_kept(c, w);
-    for (Index t = 0; t < n; ++t) scale(dv_, u.row(t), beta(c, t), error.row(t));
+    for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, u.row(t), beta(c, t), error.row(t));
     matmul<T>(k, w.g, du);
     matmul<T>(u, transposed<T>(w.g), dk);
     if (decays) {
       for (Index t = 0; t < n; ++t) {
-        w.dkept[t] = simd::dot(dk_, k.row(t), as_const(dk.row(t)));
-        scale(dv_, du.row(t), w.kept(n - 1, t), as_const(du.row(t)));
-        scale(dk_, dk.row(t), w.kept(n - 1, t), as_const(dk.row(t)));
+        w.dkept[t] = simd::dot(dk_, k.row(t), dk.row(t));
+        simd::set_scaled(dv_, du.row(t), w.kept(n - 1, t), du.row(t));
+        simd::set_scaled(dk_, dk.row(t), w.kept(n - 1, t), dk.row(t));
       }
     }
     solve_backward(c, error, grads, w);
     if (is_delta_) error_backward(c, s, dk, w);
     if (decays) decay_backward(c, s, grads.ddecay, w);
     if (!decays && !is_delta_) return;
-    for (Index i = 0; decays && i < dk_; ++i) scale(dv_, w.g.row(i), w.from_start[n - 1], as_const(w.g.row(i)));
+    for (Index i = 0; decays && i < dk_; ++i) simd::set_scaled(dv_, w.g.row(i), w.from_start[n - 1], w.g.row(i));
     if (!is_delta_) return;
-    for (Index t = 0; t < n; ++t) scale(dv_, de.row(t), decays ? -w.from_start[t] : T(-1), as_const(de.row(t)));
+    for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), decays ? -w.from_start[t] : T(-1), de.row(t));
     matmul_add<T>(transposed<T>(k), de, w.g);
   }
 
@@ -280,10 +271,10 @@ class DeltaRule {
         simd::add_weighted_rows<T>(c.count - 1 - t, {1, dv_}, w.solve.row(t) + t + 1, 0, w.de.row(t + 1), dv_,
                                    w.du.row(t));
       }
-      scale(dv_, w.de.row(t), beta(c, t), as_const(w.du.row(t)));
+      simd::set_scaled(dv_, w.de.row(t), beta(c, t), w.du.row(t));
       std::copy_n(w.de.row(t), dv_, values(grads.dv, c).row(t));
       if (!in_.beta.empty()) {
-        grads.dbeta(c.row + t, c.head) = simd::dot(dv_, as_const(w.du.row(t)), error.row(t));
+        grads.dbeta(c.row + t, c.head) = simd::dot(dv_, w.du.row(t), error.row(t));
       }
     }
   }
@@ -296,8 +287,8 @@ class DeltaRule {
     matmul<T>(w.de.middle_rows(0, n), transposed<T>(s), read);
     matmul<T>(w.de.middle_rows(0, n), transposed<T>(w.u.middle_rows(0, n)), square(w.dsolve, c));
     for (Index t = 0; t < n; ++t) {
-      simd::add_scaled(dk_, dk.row(t), decays ? -w.from_start[t] : T(-1), as_const(read.row(t)));
-      scale(t, w.dsolve.row(t), T(-1), as_const(w.dsolve.row(t)));
+      simd::add_scaled(dk_, dk.row(t), decays ? -w.from_start[t] : T(-1), read.row(t));
+      simd::set_scaled(t, w.dsolve.row(t), T(-1), w.dsolve.row(t));
       for (Index i = 0; i < t; ++i) f(t, i) = f(i, t) = (decays ? w.kept(t, i) : T(1)) * w.dsolve(t, i);
       f(t, t) = T(0);
     }
@@ -308,19 +299,19 @@ class DeltaRule {
   void decay_backward(const Chunk& c, ConstMatrixView<T> s, MatrixView<T> ddecay, const Scratch& w) const {
     const Index n = c.count;
     T da = 0;
-    for (Index i = 0; i < dk_; ++i) da += simd::dot(dv_, as_const(w.g.row(i)), s.row(i));
+    for (Index i = 0; i < dk_; ++i) da += simd::dot(dv_, w.g.row(i), s.row(i));
     for (Index t = n; t-- > 0;) {
       const T d = decay(c, t);
       if (is_delta_) {
         simd::map(
             t, w.dkept, [](simd::Pack<T> sum, simd::Pack<T> a, simd::Pack<T> p) { return simd::fma(a, p, sum); },
-            as_const(w.dkept), as_const(w.dsolve.row(t)), as_const(w.products.row(t)));
-        da -= simd::dot(dk_, as_const(w.keys.row(t)), keys(in_.k, c).row(t));
+            w.dkept, w.dsolve.row(t), w.products.row(t));
+        da -= simd::dot(dk_, w.keys.row(t), keys(in_.k, c).row(t));
       }
       T sum = da * (t == 0 ? T(1) : w.from_start[t - 1]);
-      if (t > 0) sum += simd::dot(t, as_const(w.dkept), as_const(w.kept.row(t - 1)));
+      if (t > 0) sum += simd::dot(t, w.dkept, w.kept.row(t - 1));
       ddecay(c.row + t, c.head) = sum;
-      scale(t, w.dkept, d, as_const(w.dkept));
+      simd::set_scaled(t, w.dkept, d, w.dkept);
       da *= d;
     }
   }

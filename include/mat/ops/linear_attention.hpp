@@ -160,16 +160,11 @@ class LinearAttention {
   /// S = decay S + k^T beta error.
   void step(Index t, Index h, MatrixView<T> s, T* error) const {
     if (!in_.decay.empty()) {
-      for (Index i = 0; i < dk_; ++i) scale_row(s.row(i), decay(t, h, i));
+      for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), decay(t, h, i), s.row(i));
     }
     compute_error(t, h, s, error);
     const T* k = in_.k.row(t) + h * dk_;
     for (Index i = 0; i < dk_; ++i) simd::add_scaled(dv_, s.row(i), beta(t, h) * k[i], static_cast<const T*>(error));
-  }
-  void scale_row(T* row, T factor) const {
-    const simd::Pack<T> f = simd::broadcast(factor);
-    simd::map(
-        dv_, row, [f](simd::Pack<T> x) { return f * x; }, static_cast<const T*>(row));
   }
   /// y = scale q S, for one query head.
   void read(Index t, Index head, ConstMatrixView<T> s, T* y_row) const {
@@ -211,7 +206,7 @@ class LinearAttention {
       simd::add_scaled(dv_, derror, k[i], static_cast<const T*>(g.row(i)));  // u
     }
     if (!in_.beta.empty()) grads.dbeta(t, h) += simd::dot(dv_, derror, error);
-    scale_row(derror, b);
+    simd::set_scaled(dv_, derror, b, derror);
     simd::add_scaled(dv_, grads.dv.row(t) + h * dv_, T(1), static_cast<const T*>(derror));
     for (Index i = 0; i < dk_; ++i) {
       const T kept = decay(t, h, i);
@@ -222,7 +217,7 @@ class LinearAttention {
       }
       if (in_.decay.empty()) continue;
       grads.ddecay(t, in_.decay.cols() == kv_heads_ ? h : h * dk_ + i) += simd::dot(dv_, g.row(i), before.row(i));
-      scale_row(g.row(i), kept);
+      simd::set_scaled(dv_, g.row(i), kept, g.row(i));
     }
   }
 
