@@ -226,9 +226,10 @@ TEST_CASE("the classifier reads what the convolution finds beside what the encod
   const TokenBatch batch = three_texts();
   Matrix<double> expected = logits_of(plain, batch);
   const auto& p = model.parameters();
-  TokenEmbedding<double>::Cache tokens;
+  const mat::Sequences texts(batch.lengths);
+  mat::ClassifierInput<double>::Cache tokens;
   mat::MaxConvolution<double>::Cache found;
-  const auto q = p.convolution->forward(p.embedding.forward(batch, {}, tokens), mat::Sequences(batch.lengths), found);
+  const auto q = p.convolution->forward(p.embedding.forward(batch, texts, {}, tokens).words, texts, found);
   for (Index b = 0; b < 3; ++b) {
     for (Index c = 0; c < 3; ++c) {
       for (Index j = 0; j < 3; ++j) expected(b, c) += weight(c, 4 + j) * q(b, j);

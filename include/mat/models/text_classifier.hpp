@@ -2,9 +2,9 @@
 
 #include <mat/core/simd.hpp>
 #include <mat/layers/max_convolution.hpp>
-#include <mat/layers/sinusoidal_position.hpp>
+#include <mat/models/classifier_head.hpp>
+#include <mat/models/classifier_input.hpp>
 #include <mat/models/mat.hpp>
-#include <mat/models/token_embedding.hpp>
 
 #include <optional>
 #include <string_view>
@@ -30,19 +30,6 @@ enum class ClassifierKind {
   }
   detail::throw_value_error("classifier_kind_from_name: name", "\"" + std::string(name) + "\"", "mat or vanilla");
 }
-
-/// Positions of the tokens, as the classifier's encoder learns them.
-enum class ClassifierPositions { none, sinusoidal };
-
-/// All that a training step drops; without values nothing is, as in inference.
-struct ClassifierDropout {
-  double words = 0;      ///< Words that become the unknown word.
-  double features = 0;   ///< Features that are left out.
-  double embedding = 0;  ///< Of the embedded tokens.
-  double encoder = 0;    ///< Inside of the encoder.
-  double pooled = 0;     ///< Of what the linear classifier reads.
-  Random random;
-};
 
 /// Tells the class of a text: embedded tokens, an encoder, one vector for each text, a linear map. Beside the encoder a
 /// convolution looks for short runs of tokens, which tell more of a class than a mean keeps of them.
@@ -79,11 +66,11 @@ class TextClassifier {
   };
 
   struct Parameters {
-    TokenEmbedding<T> embedding;
+    ClassifierInput<T> embedding;
     std::optional<MAT<T>> mat;                                 // kind mat
     std::optional<TransformerEncoder<T>> transformer_encoder;  // kind vanilla
     std::optional<MaxConvolution<T>> convolution;              // with filters
-    Linear<T> classifier;
+    ClassifierHead<T> classifier;
 
     template <class Visitor, class... P>
     static void visit(Visitor&& visitor, P&... p) {
@@ -98,30 +85,19 @@ class TextClassifier {
   /// What one forward leaves for its backward.
   struct Cache {
     Sequences sequences;  // the texts of the batch
-    ClassifierDropout dropout;
-    typename TokenEmbedding<T>::Cache embedding;
-    typename SinusoidalPosition<T>::Cache positions;
-    Matrix<T> embedded, dembedded;  // with dropout: [tokens, dim]
-    Matrix<T> words, dwords;        // the same of what the convolution reads: [tokens, dim]
-    Matrix<T> dtokens;              // the gradient of the embedding: [tokens, dim]
+    typename ClassifierInput<T>::Cache embedding;
     typename MAT<T>::Cache mat;
     typename TransformerEncoder<T>::Cache transformer_encoder;
     typename MaxConvolution<T>::Cache convolution;
-    Matrix<T> mean;         // kind vanilla: [texts, dim]
-    Matrix<T> dencoded;     // kind vanilla: [tokens, dim]
-    Matrix<T> dpooled;      // [texts, dim]
-    Matrix<T> dfound;       // [texts, filters]
-    Matrix<T> joined;       // [p q]: [texts, dim + filters]
-    Matrix<T> kept, dkept;  // the same with dropout
-    typename Linear<T>::Cache classifier;
+    Matrix<T> mean;      // kind vanilla: [texts, dim]
+    Matrix<T> dencoded;  // kind vanilla: [tokens, dim]
+    typename ClassifierHead<T>::Cache classifier;
   };
 
   TextClassifier(const Config& config, const Random& random)
       : config_(checked(config)),
-        positions_({config.dim}),
-        parameters_{TokenEmbedding<T>({config.vocabulary, config.buckets, config.dim}, random.split(0)), std::nullopt,
-                    std::nullopt, std::nullopt,
-                    Linear<T>({config.dim + config.filters, config.classes}, random.split(2))} {
+        parameters_{ClassifierInput<T>(input_config(config), random.split(0)), std::nullopt, std::nullopt, std::nullopt,
+                    ClassifierHead<T>({config.dim, config.filters, config.classes}, random.split(2))} {
     if (config.filters > 0) parameters_.convolution.emplace(convolution_config(config), random.split(3));
     typename MAT<T>::Config model;
     model.input_dim = config.dim;
@@ -143,17 +119,14 @@ class TextClassifier {
   [[nodiscard]] Parameters& parameters() { return parameters_; }
 
   ConstMatrixView<T> forward(const TokenBatch& batch, const ClassifierDropout& dropout, Cache& cache) const {
-    cache.dropout = dropout;
     cache.sequences.assign(batch.lengths);
-    const TokenDropout token_dropout{dropout.words, dropout.features, dropout.random.split(0)};
-    const ConstMatrixView<T> tokens = parameters_.embedding.forward(batch, token_dropout, cache.embedding);
-    ConstMatrixView<T> x = tokens;
-    if (config_.positions == ClassifierPositions::sinusoidal) {
-      x = positions_.forward(x, cache.sequences, cache.positions);
+    const auto input = parameters_.embedding.forward(batch, cache.sequences, dropout, cache.embedding);
+    const auto pooled = encode(input.x, dropout, cache);
+    ConstMatrixView<T> found;
+    if (parameters_.convolution) {
+      found = parameters_.convolution->forward(input.words, cache.sequences, cache.convolution);
     }
-    x = dropped(embedding_dropout(cache), x, cache.embedded);
-    const auto joined = join(encode(x, cache), find(tokens, cache), cache);
-    return parameters_.classifier.forward(dropped(pooled_dropout(cache), joined, cache.kept), cache.classifier);
+    return parameters_.classifier.forward(pooled, found, dropout, cache.classifier);
   }
   /// Without dropout.
   ConstMatrixView<T> forward(const TokenBatch& batch, Cache& cache) const { return forward(batch, {}, cache); }
@@ -161,23 +134,19 @@ class TextClassifier {
   /// Texts have no gradient: nothing is returned.
   void backward(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
     const Parameters& p = parameters_;
-    auto d = p.classifier.backward(dlogits, cache.classifier, grads.classifier.parameters());
-    split(dropped(pooled_dropout(cache), d, cache.dkept), cache);
+    const auto d = p.classifier.backward(dlogits, cache.classifier, grads.classifier.parameters());
+    ConstMatrixView<T> dx, dwords;
     if (p.mat) {
-      d = p.mat->pooled_backward(cache.dpooled, cache.mat, grads.mat->parameters());
+      dx = p.mat->pooled_backward(d.dpooled, cache.mat, grads.mat->parameters());
     } else {
-      mean_backward(cache.dpooled, cache);
-      d = p.transformer_encoder->backward(cache.dencoded, cache.transformer_encoder,
-                                          grads.transformer_encoder->parameters());
+      mean_backward(d.dpooled, cache);
+      dx = p.transformer_encoder->backward(cache.dencoded, cache.transformer_encoder,
+                                           grads.transformer_encoder->parameters());
     }
-    d = dropped(embedding_dropout(cache), d, cache.dembedded);
     if (p.convolution) {
-      const auto dwords = p.convolution->backward(cache.dfound, cache.convolution, grads.convolution->parameters());
-      cache.dtokens.resize(d.shape());
-      add<T>(d, dropped(embedding_dropout(cache), dwords, cache.dwords), cache.dtokens);
-      d = cache.dtokens;
+      dwords = p.convolution->backward(d.dfound, cache.convolution, grads.convolution->parameters());
     }
-    p.embedding.backward(d, cache.embedding, grads.embedding.parameters());
+    p.embedding.backward(dx, dwords, cache.embedding, grads.embedding.parameters());
   }
 
  private:
@@ -186,28 +155,22 @@ class TextClassifier {
     check_value(config.filters >= 0, "TextClassifier: filters", config.filters, "at least 0");
     return config;
   }
+  [[nodiscard]] static typename ClassifierInput<T>::Config input_config(const Config& c) {
+    typename ClassifierInput<T>::Config input;
+    input.embedding = {c.vocabulary, c.buckets, c.dim};
+    input.positions = c.positions;
+    input.words = c.filters > 0;
+    return input;
+  }
   [[nodiscard]] static typename MaxConvolution<T>::Config convolution_config(const Config& c) {
     typename MaxConvolution<T>::Config convolution;
     convolution.features = c.dim;
     convolution.filters = c.filters;
     return convolution;
   }
-  [[nodiscard]] static Dropout embedding_dropout(const Cache& cache) {
-    return {cache.dropout.embedding, cache.dropout.random.split(1)};
-  }
-  [[nodiscard]] static Dropout pooled_dropout(const Cache& cache) {
-    return {cache.dropout.pooled, cache.dropout.random.split(2)};
-  }
-  /// x itself at rate 0.
-  [[nodiscard]] static ConstMatrixView<T> dropped(const Dropout& dropout, ConstMatrixView<T> x, Matrix<T>& y) {
-    if (dropout.rate == 0) return x;
-    y.resize(x.shape());
-    dropout_forward<T>(dropout, x, y);
-    return y;
-  }
 
-  [[nodiscard]] ConstMatrixView<T> encode(ConstMatrixView<T> x, Cache& cache) const {
-    const AttentionCall<T> call{{}, {cache.dropout.encoder, cache.dropout.random.split(3)}};
+  [[nodiscard]] ConstMatrixView<T> encode(ConstMatrixView<T> x, const ClassifierDropout& dropout, Cache& cache) const {
+    const AttentionCall<T> call{{}, {dropout.encoder, dropout.random.split(3)}};
     if (parameters_.mat) {
       parameters_.mat->forward(x, cache.sequences, call, cache.mat);
       return parameters_.mat->pooled(cache.mat);
@@ -221,31 +184,6 @@ class TextClassifier {
       }
     }
     return cache.mean;
-  }
-  /// What the convolution finds in the embedded tokens, which lack the same elements as those the encoder reads.
-  [[nodiscard]] ConstMatrixView<T> find(ConstMatrixView<T> tokens, Cache& cache) const {
-    if (!parameters_.convolution) return {};
-    const auto words = dropped(embedding_dropout(cache), tokens, cache.words);
-    return parameters_.convolution->forward(words, cache.sequences, cache.convolution);
-  }
-  /// The rows of both side by side.
-  [[nodiscard]] ConstMatrixView<T> join(ConstMatrixView<T> pooled, ConstMatrixView<T> found, Cache& cache) const {
-    if (!parameters_.convolution) return pooled;
-    cache.joined.resize({pooled.rows(), config_.dim + config_.filters});
-    for (Index b = 0; b < pooled.rows(); ++b) {
-      T* row = std::copy_n(pooled.row(b), config_.dim, cache.joined.view().row(b));
-      std::copy_n(found.row(b), config_.filters, row);
-    }
-    return cache.joined;
-  }
-  /// The backward of join.
-  void split(ConstMatrixView<T> djoined, Cache& cache) const {
-    cache.dpooled.resize({djoined.rows(), config_.dim});
-    cache.dfound.resize({djoined.rows(), config_.filters});
-    for (Index b = 0; b < djoined.rows(); ++b) {
-      std::copy_n(djoined.row(b), config_.dim, cache.dpooled.view().row(b));
-      std::copy_n(djoined.row(b) + config_.dim, config_.filters, cache.dfound.view().row(b));
-    }
   }
   void mean_backward(ConstMatrixView<T> dpooled, Cache& cache) const {
     cache.dencoded.resize({cache.sequences.rows(), config_.dim});
@@ -261,7 +199,6 @@ class TextClassifier {
   }
 
   Config config_;
-  SinusoidalPosition<T> positions_;
   Parameters parameters_;
 };
 
