@@ -1,0 +1,146 @@
+// A memory of your own: a leaky mean of everything that a stream has produced. It keeps the contract of
+// mat/memory/memory.hpp, so the library's encoder reads segments with it, and its gradients cross them.
+//   read   r_t = m                    write   m' = m / 2 + mean_t(h_t) / 2                    m = first at the
+//   beginning
+#include <mat/memory/recurrence.hpp>
+#include <mat/memory/recurrent_encoder.hpp>
+
+#include <cstdio>
+
+using mat::Index, mat::Matrix, mat::ConstMatrixView, mat::Sequences, mat::ParameterName;
+
+class RunningSum {
+ public:
+  static constexpr mat::MemoryPlace kPlace = mat::MemoryPlace::branch;
+  struct Config {
+    Index features = 0;
+    double rate = 1.0 / 16;
+  };
+  struct Rows {
+    Matrix<double> m;  // [sequences, features]; first: [1, features]
+    template <class Visitor, class... R>
+    static void visit(Visitor&& visitor, R&... r) {
+      mat::visit_tensor("m", visitor, r.m...);
+    }
+  };
+  struct Cache {
+    Sequences sequences;
+    Matrix<double> y;  // what is read, and the gradients of x and h: [tokens, features]
+  };
+  using Parameters = Rows;
+  using State = Rows;
+  using ReadCache = Cache;
+  using WriteCache = Cache;
+
+  RunningSum(const Config& config, const mat::Random&)
+      : config_(config), first_{Matrix<double>({1, config.features})} {}
+  const Parameters& parameters() const { return first_; }
+  Parameters& parameters() { return first_; }
+
+  void initial(Index batch, State& s) const {
+    s.m.resize({batch, config_.features});
+    s.m.matrix().rowwise() = first_.m.matrix().row(0);
+  }
+  void initial_backward(const State& ds, Rows& grads) const {
+    grads.m.matrix().row(0) += ds.m.matrix().colwise().sum();
+  }
+  ConstMatrixView<double> read(const State& s, ConstMatrixView<double>, const Sequences& q, Cache& c) const {
+    return to_tokens(1, s, q, c);
+  }
+  ConstMatrixView<double> read_backward(ConstMatrixView<double> dr, const State& s, Cache& c, State& ds, Rows&) const {
+    add_tokens(1, dr, c.sequences, ds);
+    return to_tokens(0, s, c.sequences, c);  // x was not read
+  }
+  void write(const State& s, ConstMatrixView<double> h, const Sequences& q, State& next, Cache& c) const {
+    next = s;
+    c.sequences = q;
+    add_tokens(config_.rate, h, q, next);
+  }
+  ConstMatrixView<double> write_backward(const State& dnext, const State&, Cache& c, State& ds, Rows&) const {
+    ds.m.matrix() += dnext.m.matrix();
+    return to_tokens(config_.rate, dnext, c.sequences, c);
+  }
+
+ private:
+  static void add_tokens(double factor, ConstMatrixView<double> x, const Sequences& q, State& s) {
+    for (Index b = 0; b < q.count(); ++b) {
+      s.m.matrix().row(b) += factor * x.middle_rows(q.begin(b), q.length(b)).matrix().colwise().sum();
+    }
+  }
+  ConstMatrixView<double> to_tokens(double factor, const State& s, const Sequences& q, Cache& c) const {
+    c.sequences = q;
+    c.y.resize({q.rows(), config_.features});
+    for (Index b = 0; b < q.count(); ++b) {
+      c.y.view().middle_rows(q.begin(b), q.length(b)).matrix().rowwise() = factor * s.m.matrix().row(b);
+    }
+    return c.y;
+  }
+
+  Config config_;
+  Rows first_;
+};
+
+using Model = mat::RecurrentEncoder<double, RunningSum>;
+
+// Three segments of two sequences; the loss is <y, 1> of the last alone, so what came before is reached by memory only.
+struct Story {
+  std::vector<Sequences> sequences{Sequences({2, 3}), Sequences({3, 0}), Sequences({1, 2})};
+  std::vector<Matrix<double>> x{Matrix<double>({5, 4}), Matrix<double>({3, 4}), Matrix<double>({3, 4})};
+  [[nodiscard]] Model::Segment segment(Index i) const {
+    return {x[static_cast<std::size_t>(i)], &sequences[static_cast<std::size_t>(i)]};
+  }
+};
+
+int main() {
+  Model::Config config;
+  config.encoder.layer.d_model = 4;
+  config.encoder.layer.dim_feedforward = 8;
+  config.encoder.layer.activation = mat::Activation::gelu;
+  Model model(config, mat::Random(1));
+  Story story;
+  for (Matrix<double>& x : story.x) mat::initialize_normal<double>(x, 1.0, mat::Random(2).split(x.size()));
+  Matrix<double> ones({3, 4}), none({5, 4});
+  mat::initialize_normal<double>(ones, 1.0, mat::Random(3));
+
+  const auto loss = [&] {
+    Model::State state, next;
+    Model::Cache cache;
+    model.initial(2, state);
+    double sum = 0;
+    for (Index i = 0; i < 3; ++i) {
+      const auto y = model.forward(story.segment(i), state, &next, {}, cache);
+      std::swap(state, next);
+      for (Index k = 0; i == 2 && k < y.size(); ++k) sum += y.data()[k] * ones.data()[k];
+    }
+    return sum;
+  };
+  const mat::Recurrence<Model> recurrence({});
+  mat::Recurrence<Model>::Cache cache;
+  Model::Parameters grads = mat::zeros_like(model.parameters());
+  const auto dy = [&](Index i, ConstMatrixView<double> y) -> ConstMatrixView<double> {
+    return i == 2 ? ones.view() : none.view().middle_rows(0, y.rows());
+  };
+  recurrence.backward(
+      model, 3, [&](Index i) { return story.segment(i); }, {}, dy, {}, cache, grads);
+
+  double worst = 0, of_first = 0;
+  mat::for_each_parameter(
+      [&](const ParameterName& name, auto& values, const auto& gradient) {
+        for (Index i = 0; i < values.size(); ++i) {
+          const double value = values.data()[i], step = 1e-5;
+          values.data()[i] = value + step;
+          const double above = loss();
+          values.data()[i] = value - step;
+          const double below = loss();
+          values.data()[i] = value;
+          worst = std::max(worst, std::abs((above - below) / (2 * step) - gradient.data()[i]));
+          if (name.leaf() == "m") of_first = std::max(of_first, std::abs(gradient.data()[i]));
+        }
+      },
+      model.parameters(), grads);
+  std::printf("parameters:                      %lld\n",
+              static_cast<long long>(mat::parameter_count(model.parameters())));
+  std::printf("gradients agree to 1e-8:         %s\n", worst < 1e-8 ? "yes" : "no");
+  std::printf("the first state learns through all segments: %s\n", of_first > 1e-3 ? "yes" : "no");
+  return worst < 1e-8 && of_first > 1e-3 ? 0 : 1;
+}
