@@ -54,6 +54,7 @@ namespace mat {}
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/memory/delta_memory.hpp>
 #include <mat/memory/infini_attention.hpp>
+#include <mat/memory/last_rows.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/memory_tokens.hpp>
@@ -104,6 +105,7 @@ namespace mat {}
 #include <mat/ops/rows.hpp>
 #include <mat/ops/softmax.hpp>
 #include <mat/ops/token_shift.hpp>
+#include <mat/ops/top_k.hpp>
 #include <mat/ops/unit_length.hpp>
 #include <mat/ops/windows.hpp>
 #include <mat/training/adam.hpp>

@@ -1,12 +1,9 @@
 #pragma once
 
-#include <mat/core/parallel.hpp>
 #include <mat/core/random.hpp>
-#include <mat/core/simd.hpp>
+#include <mat/memory/last_rows.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/state_gradient.hpp>
-
-#include <algorithm>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -110,17 +107,8 @@ class SegmentCache {
              WriteCache& cache) const {
     check("SegmentCache::write", "h", state, h, sequences);
     cache.sequences = sequences;
-    next.rows.resize(state.rows.shape());
-    next.lengths.resize(state.lengths.shape());
-    parallel_for(sequences.count(), next.rows.size(), [&](Index b, Index) {
-      MatrixView<T> to = next.rows.view().middle_rows(b * config_.length, config_.length);
-      for_each_kept(state, sequences, b, [&](Index at, Index cached, Index token) {
-        std::copy_n(cached >= 0 ? state.rows.view().row(cached) : h.row(token), config_.features, to.row(at));
-      });
-      const Index kept = std::min(config_.length, state.lengths.data()[b] + sequences.length(b));
-      for (Index at = kept; at < config_.length; ++at) std::fill_n(to.row(at), config_.features, T(0));
-      next.lengths.data()[b] = kept;
-    });
+    detail::keep_last_rows<T>(config_.length, state.lengths, state.rows, h, sequences, next.rows);
+    detail::set_kept_lengths(config_.length, state.lengths, sequences, next.lengths);
   }
 
   /// The gradient of h; 0 if the cache is detached.
@@ -130,12 +118,8 @@ class SegmentCache {
     cache.dh.resize({cache.sequences.rows(), config_.features});
     cache.dh.fill(T(0));
     if (config_.gradient == StateGradient::detached) return cache.dh;
-    parallel_for(cache.sequences.count(), dnext.rows.size(), [&](Index b, Index) {
-      for_each_kept(state, cache.sequences, b, [&](Index at, Index cached, Index token) {
-        T* to = cached >= 0 ? dstate.rows.view().row(cached) : cache.dh.view().row(token);
-        simd::add_scaled(config_.features, to, T(1), dnext.rows.view().row(b * config_.length + at));
-      });
-    });
+    detail::keep_last_rows_backward<T>(config_.length, state.lengths, dnext.rows, cache.sequences, dstate.rows,
+                                       cache.dh);
     return cache.dh;
   }
 
@@ -144,23 +128,8 @@ class SegmentCache {
              const Sequences& sequences) const {
     check_shape({what, x_name}, x, {kAny, config_.features});
     check_sequences({what, x_name}, x.rows(), sequences);
-    check_shape({what, "the state's lengths"}, state.lengths, {sequences.count()});
+    detail::check_kept_lengths(what, config_.length, state.lengths, sequences);
     check_shape({what, "the state's rows"}, state.rows, {sequences.count() * config_.length, config_.features});
-    for (Index b = 0; b < sequences.count(); ++b) {
-      const Index length = state.lengths.data()[b];
-      check_value(length >= 0 && length <= config_.length, {what, "a length of the state"}, length,
-                  "at least 0 and at most ", config_.length);
-    }
-  }
-
-  /// Calls fn(row of the block, cached row or -1, token) for each row that sequence b keeps.
-  template <class Function>
-  void for_each_kept(const State& state, const Sequences& sequences, Index b, const Function& fn) const {
-    const Index cached = state.lengths.data()[b], total = cached + sequences.length(b);
-    const Index dropped = std::max<Index>(0, total - config_.length);
-    for (Index j = dropped; j < total; ++j) {
-      fn(j - dropped, j < cached ? b * config_.length + j : -1, j < cached ? -1 : sequences.begin(b) + j - cached);
-    }
   }
 
   Config config_;
