@@ -69,6 +69,8 @@ class TextClassifier;
 template <class T>
 class Transformer;
 template <class T>
+class SourceMemory;
+template <class T>
 class Translator;
 
 // training

@@ -18,6 +18,9 @@ namespace mat {}
 #include <mat/blocks/decoder_layer.hpp>
 #include <mat/blocks/encoder_layer.hpp>
 #include <mat/blocks/key_value_cache.hpp>
+#include <mat/blocks/packed_cross_attention.hpp>
+#include <mat/blocks/packed_decoder.hpp>
+#include <mat/blocks/packed_decoder_layer.hpp>
 #include <mat/blocks/packed_encoder.hpp>
 #include <mat/blocks/packed_encoder_layer.hpp>
 #include <mat/blocks/packed_self_attention.hpp>
@@ -66,6 +69,7 @@ namespace mat {}
 #include <mat/memory/state_gradient.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
+#include <mat/models/source_memory.hpp>
 #include <mat/models/stream.hpp>
 #include <mat/models/text_classifier.hpp>
 #include <mat/models/token_batch.hpp>

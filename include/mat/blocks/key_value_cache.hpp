@@ -52,6 +52,21 @@ class KeyValueCache {
     lengths_[static_cast<std::size_t>(b)] = length;
   }
 
+  /// Sequence `to` becomes a copy of sequence `from`, to continue in another way; what it held is lost.
+  void fork(Index from, Index to) {
+    check_value(from >= 0 && from < config_.batch, "KeyValueCache::fork: from", from, "below the batch of ",
+                config_.batch);
+    check_value(to >= 0 && to < config_.batch, "KeyValueCache::fork: to", to, "below the batch of ", config_.batch);
+    if (from == to) return;
+    const Index n = length(from);
+    for (std::size_t i = 0; i < keys_.size(); ++i) {
+      keys_[i].copy(from, to, n);
+      std::copy_n(values_[i].view().row(from * config_.capacity), n * values_[i].cols(),
+                  values_[i].view().row(to * config_.capacity));
+    }
+    lengths_[static_cast<std::size_t>(to)] = n;
+  }
+
   /// Sets `all` to the sequences with as many tokens more as `added` has, the cache's as the first ones.
   void with_added(const Sequences& added, Sequences& all) const {
     check_value(added.count() == config_.batch, "KeyValueCache: sequences", added.count(), "its batch of ",

@@ -36,6 +36,7 @@ struct TransformerLayerConfig {
     auto config = self_attention_config();
     config.alibi = false;
     config.rotary.reset();
+    config.relative.reset();
     return config;
   }
   [[nodiscard]] typename FeedForward<T>::Config feed_forward_config() const {

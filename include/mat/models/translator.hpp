@@ -2,33 +2,18 @@
 
 #include <mat/blocks/transformer_decoder.hpp>
 #include <mat/blocks/transformer_encoder.hpp>
-#include <mat/memory/memory_layer.hpp>
-#include <mat/memory/self_attention.hpp>
+#include <mat/models/source_memory.hpp>
 #include <mat/models/token_input.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
 
-/// What the decoder of a Translator attends to: H is the encoder's output, M the article's memory of it, alpha the
-/// weights of the article's SelfAttention, which add up to 1 over the n tokens of a source.
-enum class TranslatorKind {
-  vanilla,      ///< H: the Transformer.
-  mat_prior,    ///< Keys from H, values from M, and log(n alpha_j) added to the scores of key j.
-  mat_literal,  ///< alpha_j M_j, as the article returns it.
-};
-
 /// A Transformer that translates: token ids of a source and of the translation so far to scores of the next token.
 ///
-///     H = encoder(x),   Y = decoder(y, memory),   logits = Y E^T + output_bias,   x, y = sqrt(d) embeddings +
-///     positions
+///     H = encoder(x),   Y = decoder(y, source_memory(H)),   logits = Y E^T + output_bias,
+///     x, y = sqrt(d) embeddings + positions
 ///
-///     vanilla:      memory = H
-///     mat_prior:    keys H, values M = H + memory_layer(H), scores q_i k_j / sqrt(d_h) + log(n alpha_j)
-///     mat_literal:  memory = self_attention(H, memory_layer(H)) = alpha * M
-///
-/// A mat_prior begins as the vanilla Transformer: the last maps of memory_layer and self_attention are 0 at first, so
-/// that M = H and alpha is uniform. Without memory_residual M is memory_layer(H) alone, as in the article, and begins
-/// at random. The rows of alpha * M are of size 1 / n, which is what the article says and what it costs.
+/// Its kind says what the decoder attends to: H, as in a Transformer, or the article's memory of it (see SourceMemory).
 ///
 /// Source:  Vaswani et al. (2017), "Attention is all you need"; Press & Wolf (2017), "Using the output embedding to
 ///          improve language models" (tied embeddings); the article's MemoryLayer and SelfAttention.
@@ -63,10 +48,9 @@ class Translator {
     std::optional<Embedding<T>> target_embedding;  // if not shared
     TransformerEncoder<T> encoder;
     TransformerDecoder<T> decoder;
-    std::optional<MemoryLayer<T>> memory_layer;      // unless vanilla
-    std::optional<SelfAttention<T>> self_attention;  // unless vanilla
-    Matrix<T> output_weight;                         // [target_vocabulary, d_model], if not tied
-    Vector<T> output_bias;                           // [target_vocabulary]
+    SourceMemory<T> source_memory;  // named memory_layer and self_attention, without a prefix
+    Matrix<T> output_weight;        // [target_vocabulary, d_model], if not tied
+    Vector<T> output_bias;          // [target_vocabulary]
 
     template <class Visitor, class... P>
     static void visit(Visitor&& visitor, P&... p) {
@@ -74,8 +58,7 @@ class Translator {
       visit_optional_layer("target_embedding", visitor, p.target_embedding...);
       visit_layer("encoder", visitor, p.encoder...);
       visit_layer("decoder", visitor, p.decoder...);
-      visit_optional_layer("memory_layer", visitor, p.memory_layer...);
-      visit_optional_layer("self_attention", visitor, p.self_attention...);
+      SourceMemory<T>::Parameters::visit(visitor, p.source_memory.parameters()...);
       visit_tensor("output_weight", visitor, p.output_weight...);
       visit_tensor("output_bias", visitor, p.output_bias...);
     }
@@ -89,29 +72,14 @@ class Translator {
     const Sequences* target_sequences = nullptr;
   };
 
-  /// What the decoder attends to.
-  struct Memory {
-    ConstMatrixView<T> keys;                     // [source tokens, d_model]
-    std::optional<ConstMatrixView<T>> values{};  // [source tokens, d_model], if not the keys
-    ConstVectorView<T> prior{};                  // [source tokens], or empty
-  };
-
-  /// What `remember` leaves for its backward.
-  struct MemoryCache {
-    typename MemoryLayer<T>::Cache memory_layer;
-    typename SelfAttention<T>::Cache self_attention;
-    Matrix<T> values;  // M, with a residual: [source tokens, d_model]
-  };
-
   struct Cache {
     typename TokenInput<T>::Cache source, target;
     typename TransformerEncoder<T>::Cache encoder;
     typename TransformerDecoder<T>::Cache decoder;
-    MemoryCache memory;
+    typename SourceMemory<T>::Cache source_memory;
     ConstMatrixView<T> decoded;  // [target tokens, d_model]
     Matrix<T> logits;            // [target tokens, target_vocabulary]
     Matrix<T> ddecoded;          // [target tokens, d_model]
-    Matrix<T> dencoded;          // [source tokens, d_model]
     Vector<T> dprior;            // [source tokens]
   };
 
@@ -131,7 +99,7 @@ class Translator {
     check_ids(batch);
     const auto x = input_.forward(p.embedding, batch.source, *batch.source_sequences, dropout.split(0), cache.source);
     const auto encoded = p.encoder.forward(x, *batch.source_sequences, {{}, dropout.split(1)}, cache.encoder);
-    const Memory memory = remember(encoded, *batch.source_sequences, cache.memory);
+    const auto memory = p.source_memory.forward(encoded, *batch.source_sequences, cache.source_memory);
     const auto y =
         input_.forward(target_embedding(), batch.target, *batch.target_sequences, dropout.split(2), cache.target);
     cache.decoded = p.decoder.forward(
@@ -156,23 +124,10 @@ class Translator {
     cache.dprior.fill(T(0));
     const auto d = p.decoder.backward(cache.ddecoded, cache.decoder, grads.decoder.parameters(), cache.dprior);
     input_.backward(target_embedding(), d.dtgt, cache.target, target_embedding_of(grads).parameters());
-    const auto dx = p.encoder.backward(memory_backward(d, cache, grads), cache.encoder, grads.encoder.parameters());
+    const auto dencoded =
+        p.source_memory.backward(d, cache.dprior, cache.source_memory, grads.source_memory.parameters());
+    const auto dx = p.encoder.backward(dencoded, cache.encoder, grads.encoder.parameters());
     input_.backward(p.embedding, dx, cache.source, grads.embedding.parameters());
-  }
-
-  /// What the decoder attends to, of the encoder's output. It lives in the cache, or is `encoded`.
-  [[nodiscard]] Memory remember(ConstMatrixView<T> encoded, const Sequences& sequences, MemoryCache& cache) const {
-    if (config_.kind == TranslatorKind::vanilla) return {encoded};
-    const auto memory = parameters_.memory_layer->forward(encoded, cache.memory_layer);
-    const SelfAttention<T>& attention = *parameters_.self_attention;
-    if (config_.kind == TranslatorKind::mat_literal) {
-      return {attention.forward(encoded, memory, sequences, cache.self_attention)};
-    }
-    const auto prior = attention.log_prior_forward(encoded, sequences, cache.self_attention);
-    if (!config_.memory_residual) return {encoded, memory, prior};
-    cache.values.resize(encoded.shape());
-    add<T>(encoded, memory, cache.values);
-    return {encoded, cache.values.view(), prior};
   }
 
   /// After forward: the weights with which the tokens of target b looked at those of their source, in one layer of the
@@ -186,7 +141,7 @@ class Translator {
   }
   /// After forward: alpha [source tokens, 1]; empty for a vanilla Transformer.
   [[nodiscard]] ConstMatrixView<T> source_weights(const Cache& cache) const {
-    return cache.memory.self_attention.weights;
+    return cache.source_memory.self_attention.weights;
   }
 
  private:
@@ -211,8 +166,7 @@ class Translator {
                  {},
                  TransformerEncoder<T>({c.layer, c.num_encoder_layers, norm}, random.split(1)),
                  TransformerDecoder<T>({c.layer, c.num_decoder_layers, norm}, random.split(2)),
-                 {},
-                 {},
+                 SourceMemory<T>({c.kind, d, c.memory_hidden, c.memory_residual}, random.split(5)),
                  {},
                  Vector<T>({c.target_vocabulary})};
     initialize_normal<T>(p.embedding.parameters().weight, deviation, random.split(0));
@@ -224,12 +178,6 @@ class Translator {
       p.output_weight.resize({c.target_vocabulary, d});
       initialize_normal<T>(p.output_weight, deviation, random.split(4));
     }
-    if (c.kind == TranslatorKind::vanilla) return p;
-    p.memory_layer.emplace(typename MemoryLayer<T>::Config{d, c.memory_hidden}, random.split(5));
-    p.self_attention.emplace(typename SelfAttention<T>::Config{d, c.memory_hidden}, random.split(6));
-    if (c.kind != TranslatorKind::mat_prior) return p;
-    set_zero(p.self_attention->parameters().fc2.parameters());
-    if (c.memory_residual) set_zero(p.memory_layer->parameters().fc2.parameters());
     return p;
   }
 
@@ -250,27 +198,6 @@ class Translator {
     check_sequences("Translator::forward: target", batch.target.size(), *batch.target_sequences);
     check_value(batch.source_sequences->count() == batch.target_sequences->count(), "Translator::forward: targets",
                 batch.target_sequences->count(), "as many as sources, ", batch.source_sequences->count());
-  }
-
-  /// The gradient of the encoder's output.
-  [[nodiscard]] ConstMatrixView<T> memory_backward(const DecoderGradients<T>& d, Cache& cache,
-                                                   Parameters& grads) const {
-    if (config_.kind == TranslatorKind::vanilla) return d.dmemory;
-    const Parameters& p = parameters_;
-    MemoryCache& memory = cache.memory;
-    cache.dencoded.resize(d.dmemory.shape());
-    auto& dattention = grads.self_attention->parameters();
-    auto& dlayer = grads.memory_layer->parameters();
-    if (config_.kind == TranslatorKind::mat_literal) {
-      const auto da = p.self_attention->backward(d.dmemory, memory.self_attention, dattention);
-      add<T>(da.dx, p.memory_layer->backward(da.dmemory, memory.memory_layer, dlayer), cache.dencoded);
-      return cache.dencoded;
-    }
-    add<T>(d.dmemory, p.self_attention->log_prior_backward(cache.dprior, memory.self_attention, dattention),
-           cache.dencoded);
-    add<T>(cache.dencoded, p.memory_layer->backward(d.dmemory_values, memory.memory_layer, dlayer), cache.dencoded);
-    if (config_.memory_residual) add<T>(cache.dencoded, d.dmemory_values, cache.dencoded);
-    return cache.dencoded;
   }
 
   Config config_;

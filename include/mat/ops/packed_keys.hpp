@@ -38,6 +38,15 @@ class PackedKeys {
       for (Index d = 0; d < config_.head_dim; ++d) column[d * kCols] = key[h * config_.head_dim + d];
     }
   }
+  /// Sequence `to` gets the first `count` keys of sequence `from`; what it held is lost.
+  void copy(Index from, Index to, Index count) {
+    assert(from >= 0 && from < config_.batch && to >= 0 && to < config_.batch && count <= config_.capacity);
+    const Index numbers = (count + kCols - 1) / kCols * config_.head_dim * kCols;
+    if (from == to) return;
+    for (Index h = 0; h < config_.kv_heads; ++h) {
+      std::copy_n(numbers_.data() + offset(from, h, 0), numbers, numbers_.data() + offset(to, h, 0));
+    }
+  }
   /// The keys of a head from `first`, a multiple of a panel's columns, on: [panels][head_dim][kPanelCols].
   [[nodiscard]] const T* panels(Index b, Index kv_head, Index first) const {
     assert(first % kCols == 0);
