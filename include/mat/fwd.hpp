@@ -37,6 +37,8 @@ class LearnedPosition;
 template <class T>
 class RotaryPosition;
 template <class T>
+class RelativePosition;
+template <class T>
 class FeedForward;
 template <class T>
 class MultiHeadAttention;
@@ -60,6 +62,10 @@ template <class T>
 class MemoryLayer;
 template <class T>
 class SelfAttention;
+template <class T>
+class SegmentCache;
+template <class T>
+class KnnMemory;
 
 // models
 template <class T>

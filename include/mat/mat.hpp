@@ -57,6 +57,7 @@ namespace mat {}
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/memory/delta_memory.hpp>
 #include <mat/memory/infini_attention.hpp>
+#include <mat/memory/knn_memory.hpp>
 #include <mat/memory/last_rows.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
