@@ -70,6 +70,8 @@ namespace mat {}
 #include <mat/memory/state_gradient.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
+#include <mat/models/packed_translator.hpp>
+#include <mat/models/sampling.hpp>
 #include <mat/models/source_memory.hpp>
 #include <mat/models/stream.hpp>
 #include <mat/models/text_classifier.hpp>
