@@ -78,7 +78,8 @@ inline Task copy_task(Index n, Index length, Index symbols) {
 
 inline Task copy_stretch_task() {
   Task task = copy_task(24, 24, 10);
-  task.stages = {2, 4, 8, 16, 24};
+  task.episode = [](Index size, const mat::Random& random) { return copy_twice(size, size, 10, random); };
+  task.stages = {2, 4, 8, 12, 16, 20, 24};
   task.d_model = 64, task.heads = 4, task.hidden = 128;
   task.steps = 3000;
   task.learning_rate = 2e-3;
