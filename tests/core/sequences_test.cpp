@@ -32,6 +32,22 @@ TEST_CASE("sequences with a capacity leave room after each", "[core]") {
   CHECK_THROWS_WITH(Sequences::with_capacity({2, 5}, 4), "Sequences::with_capacity: a length is 5, expected at most 4");
 }
 
+TEST_CASE("rows between sequences, or behind the last, are gaps", "[core]") {
+  CHECK(!Sequences().has_gaps());
+  CHECK(!Sequences({3, 0, 2}).has_gaps());
+  CHECK(!Sequences::with_capacity({4, 4}, 4).has_gaps());
+  CHECK(Sequences::with_capacity({2, 4}, 4).has_gaps());
+  CHECK(Sequences::with_capacity({4, 2}, 4).has_gaps());
+}
+
+TEST_CASE("lengths may come from a function", "[core]") {
+  Sequences s;
+  s.assign(3, [](Index b) { return 2 * b; });
+  CHECK(s == Sequences({0, 2, 4}));
+  CHECK_THROWS_WITH(s.assign(2, [](Index b) { return -b; }), "Sequences: a length is -1, expected at least 0");
+  CHECK(s == Sequences({0, 2, 4}));
+}
+
 TEST_CASE("a negative length is refused and changes nothing", "[core]") {
   Sequences s({3});
   CHECK_THROWS_WITH(s.assign({1, -2}), "Sequences: a length is -2, expected at least 0");
