@@ -133,4 +133,5 @@ namespace mat {}
 #include <mat/training/stream_trainer.hpp>
 #include <mat/training/targets.hpp>
 #include <mat/training/trainer.hpp>
+#include <mat/training/translator_trainer.hpp>
 #include <mat/training/update.hpp>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/io/checkpoint.hpp>
+#include <mat/io/model_file.hpp>
 #include <mat/io/settings_json.hpp>
 #include <mat/io/trained_classifier.hpp>
 
@@ -72,13 +72,7 @@ template <class Settings>
 
 /// The sizes in the settings are those of the tensors, so that a file takes no more memory than it has bytes.
 inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Config& c) {
-  const auto check = [&](const std::string& name, Index rows, Index cols) {
-    const std::vector<Index>& actual = file.entry(name).shape;
-    const std::array<Index, 2> expected{rows, cols};
-    if (actual.size() == 2 && actual[0] == rows && actual[1] == cols) return;
-    throw_shape_error("tensor " + in_quotes(name), shape_to_string(actual.data(), actual.size()),
-                      shape_to_string(expected.data(), 2) + ", as its settings say");
-  };
+  const auto check = [&](const std::string& name, Index rows, Index cols) { check_matrix(file, name, rows, cols); };
   check_value(c.vocabulary >= 1, "the number of words", c.vocabulary, "at least 1");
   check("embedding.weight", c.vocabulary, c.dim);
   check_value(c.filters >= 0, "the number of filters", c.filters, "at least 0");
@@ -99,21 +93,14 @@ inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Co
 }
 
 [[nodiscard]] inline TrainedClassifier read_classifier(const Safetensors& file) {
-  const auto text = [&](const std::string& key) -> const std::string& {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) throw FileError("its metadata has no " + in_quotes(key));
-    return found->second;
-  };
-  const auto check_text = [&](const std::string& key, const std::string& expected) {
-    if (text(key) == expected) return;
-    throw FileError("its " + key + " is " + in_quotes(text(key)) + ", expected " + in_quotes(expected));
-  };
-  check_text("format", kClassifierFormat);
-  check_text("format_version", kClassifierVersion);
-  std::vector<std::string> words = texts_from_json(Json::parse(text("words"), "words"));
-  std::vector<std::string> labels = texts_from_json(Json::parse(text("labels"), "labels"));
-  const auto vocabulary = settings_from_json<VocabularyConfig>(Json::parse(text("vocabulary"), "vocabulary"));
-  const auto model = settings_from_json<TextClassifier<float>::Config>(Json::parse(text("model"), "model"));
+  check_metadata(file, "format", kClassifierFormat);
+  check_metadata(file, "format_version", kClassifierVersion);
+  std::vector<std::string> words = texts_from_json(Json::parse(metadata_text(file, "words"), "words"));
+  std::vector<std::string> labels = texts_from_json(Json::parse(metadata_text(file, "labels"), "labels"));
+  const auto vocabulary =
+      settings_from_json<VocabularyConfig>(Json::parse(metadata_text(file, "vocabulary"), "vocabulary"));
+  const auto model =
+      settings_from_json<TextClassifier<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
   check_value(static_cast<Index>(words.size()) == model.vocabulary, "the number of words",
               static_cast<Index>(words.size()), std::to_string(model.vocabulary));
   check_value(static_cast<Index>(labels.size()) == model.classes, "the number of labels",
@@ -147,15 +134,8 @@ inline void save_classifier(const std::string& path, const TrainedClassifier& cl
 /// Errors: FileError for any other file, `load_classifier: a.safetensors is no text classifier: its metadata has no
 ///         'format'`, before memory is taken beyond the size of the file.
 [[nodiscard]] inline TrainedClassifier load_classifier(const std::string& path) {
-  const FileReader readable(path);  // or says why not
-  try {
-    return detail::read_classifier(Safetensors::read(path));
-  } catch (const Error& error) {
-    std::string reason = error.what();
-    const std::string place = "Safetensors: " + path + ": ";
-    if (reason.compare(0, place.size(), place) == 0) reason.erase(0, place.size());
-    throw FileError("load_classifier: " + path + " is no text classifier: " + reason);
-  }
+  return read_model_file(path, "load_classifier", "text classifier",
+                         [](const Safetensors& file) { return detail::read_classifier(file); });
 }
 
 }  // namespace MAT_ABI

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <mat/io/checkpoint.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+// What the files of whole models have in common: a safetensors file that says in its metadata what it is.
+
+/// The text under a key of the metadata. Errors: FileError if there is none.
+[[nodiscard]] inline const std::string& metadata_text(const Safetensors& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) throw FileError("its metadata has no " + detail::in_quotes(key));
+  return found->second;
+}
+
+/// Throws FileError unless the text under a key of the metadata is the expected one.
+inline void check_metadata(const Safetensors& file, const std::string& key, const std::string& expected) {
+  const std::string& text = metadata_text(file, key);
+  if (text == expected) return;
+  throw FileError("its " + key + " is " + detail::in_quotes(text) + ", expected " + detail::in_quotes(expected));
+}
+
+/// Throws ShapeError unless a tensor of the file is [rows, cols]: checked before a model of these sizes is made, so
+/// that a file takes no more memory than it has bytes.
+inline void check_matrix(const Safetensors& file, const std::string& name, Index rows, Index cols) {
+  const std::vector<Index>& actual = file.entry(name).shape;
+  const std::array<Index, 2> expected{rows, cols};
+  if (std::equal(actual.begin(), actual.end(), expected.begin(), expected.end())) return;
+  detail::throw_shape_error("tensor " + detail::in_quotes(name), shape_to_string(actual.data(), actual.size()),
+                            shape_to_string(expected.data(), 2) + ", as its settings say");
+}
+
+/// What `read` makes of a safetensors file; `function` is who asks and `kind` what the file should be.
+/// Errors: FileError, `load_classifier: a.safetensors is no text classifier: its metadata has no 'format'`.
+template <class Read>
+[[nodiscard]] auto read_model_file(const std::string& path, const std::string& function, const std::string& kind,
+                                   const Read& read) {
+  const FileReader readable(path);  // or says why not
+  try {
+    return read(Safetensors::read(path));
+  } catch (const Error& error) {
+    std::string reason = error.what();
+    const std::string place = "Safetensors: " + path + ": ";
+    if (reason.compare(0, place.size(), place) == 0) reason.erase(0, place.size());
+    throw FileError(function + ": " + path + " is no " + kind + ": " + reason);
+  }
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat
