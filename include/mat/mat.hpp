@@ -68,6 +68,10 @@ namespace mat {}
 #include <mat/memory/segment_cache.hpp>
 #include <mat/memory/self_attention.hpp>
 #include <mat/memory/state_gradient.hpp>
+#include <mat/models/beam_search.hpp>
+#include <mat/models/decoding.hpp>
+#include <mat/models/decoding_batch.hpp>
+#include <mat/models/decoding_config.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
 #include <mat/models/packed_translator.hpp>
@@ -79,6 +83,7 @@ namespace mat {}
 #include <mat/models/token_embedding.hpp>
 #include <mat/models/token_input.hpp>
 #include <mat/models/transformer.hpp>
+#include <mat/models/translation_draws.hpp>
 #include <mat/models/translator.hpp>
 #include <mat/ops/activation.hpp>
 #include <mat/ops/attention.hpp>

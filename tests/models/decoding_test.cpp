@@ -1,0 +1,349 @@
+#include "support/catch.hpp"
+#include "support/gradients.hpp"
+
+#include <mat/models/decoding.hpp>
+
+using namespace mat;
+using mat::test::random_tensor;
+
+namespace {
+
+using Tokens = std::vector<Index>;
+
+constexpr Index kWords = 13, kBegin = 0, kEnd = 1;
+
+/// A model that says something: its tokens differ from step to step and sentences end at different lengths.
+template <class T>
+Translator<T> model_of(TranslatorKind kind) {
+  typename Translator<T>::Config config;
+  config.source_vocabulary = config.target_vocabulary = kWords;
+  config.layer.d_model = 16;
+  config.layer.nhead = 2;
+  config.layer.dim_feedforward = 24;
+  config.num_encoder_layers = 1;
+  config.num_decoder_layers = 2;
+  config.kind = kind;
+  Translator<T> model(config, Random(1));
+  std::uint64_t seed = 100;
+  for_each_parameter(
+      [&](const ParameterName&, auto& tensor) {
+        using Values = std::decay_t<decltype(tensor)>;
+        const auto noise = random_tensor<T, Values::kRank>(tensor.shape(), ++seed, 0.25);
+        for (Index i = 0; i < tensor.size(); ++i) tensor.data()[i] += noise.data()[i];
+      },
+      model.parameters());
+  return model;
+}
+
+std::vector<Tokens> sources_of(Index count) {
+  std::vector<Tokens> sources;
+  for (Index b = 0; b < count; ++b) {
+    Tokens source;
+    const Random random(7, static_cast<std::uint64_t>(b));
+    const Index length = b == 2 ? 0 : 1 + random.below(0, 9);
+    for (Index t = 1; t <= length; ++t) source.push_back(2 + random.below(static_cast<std::uint64_t>(t), kWords - 2));
+    sources.push_back(source);
+  }
+  return sources;
+}
+
+DecodingConfig config_of(Index beam_size) {
+  DecodingConfig config;
+  config.begin_token = kBegin;
+  config.end_token = kEnd;
+  config.forbidden = {kBegin};
+  config.beam_size = beam_size;
+  config.max_length_extra = 6;
+  config.max_length_ratio = 1.5;
+  return config;
+}
+
+ConstVectorView<Index> view(const Tokens& tokens) { return {tokens, {static_cast<Index>(tokens.size())}}; }
+
+/// log p of each next token, from the whole sentence so far, read anew.
+template <class T>
+std::vector<double> log_probabilities(const Translator<T>& model, const Tokens& source, Tokens target) {
+  target.insert(target.begin(), kBegin);
+  typename Translator<T>::Cache cache;
+  const Sequences sources = Sequences::single(view(source).size()), targets = Sequences::single(view(target).size());
+  Matrix<T> logits(model.forward({view(source), view(target), &sources, &targets}, {}, cache));
+  const Index last = logits.rows() - 1;
+  logits(last, kBegin) = -std::numeric_limits<T>::infinity();
+  const double all = detail::log_sum_exp<T>(logits, last);
+  std::vector<double> log_p;
+  for (Index j = 0; j < kWords; ++j) log_p.push_back(static_cast<double>(logits(last, j)) - all);
+  return log_p;
+}
+
+Index most_tokens(const DecodingConfig& c, const Tokens& source) {
+  return static_cast<Index>(c.max_length_ratio * static_cast<double>(source.size())) + c.max_length_extra;
+}
+
+template <class T>
+Tokens greedy(const Translator<T>& model, const Tokens& source, const DecodingConfig& config) {
+  Tokens target;
+  while (static_cast<Index>(target.size()) < most_tokens(config, source)) {
+    const auto log_p = log_probabilities(model, source, target);
+    const Index best = std::max_element(log_p.begin(), log_p.end()) - log_p.begin();
+    if (best == kEnd) break;
+    target.push_back(best);
+  }
+  return target;
+}
+
+/// Beam search as its definition reads, every sentence read anew for every token.
+template <class T>
+std::vector<Hypothesis> reference(const Translator<T>& model, const Tokens& source, const DecodingConfig& config) {
+  std::vector<Hypothesis> open(1), found;
+  const auto better = [](const Hypothesis& x, const Hypothesis& y) { return x.log_probability > y.log_probability; };
+  for (Index length = 1; !open.empty() && static_cast<Index>(found.size()) < config.beam_size; ++length) {
+    std::vector<Hypothesis> all;
+    for (const Hypothesis& hypothesis : open) {
+      const auto log_p = log_probabilities(model, source, hypothesis.tokens);
+      for (Index token = 0; token < kWords; ++token) {
+        if (token == kBegin) continue;
+        Hypothesis next = hypothesis;
+        next.tokens.push_back(token);
+        next.log_probability += log_p[static_cast<std::size_t>(token)];
+        next.score = next.log_probability / std::pow(static_cast<double>(length), config.length_penalty);
+        all.push_back(next);
+      }
+    }
+    std::stable_sort(all.begin(), all.end(), better);
+    open.clear();
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      if (all[rank].tokens.back() == kEnd) {
+        if (static_cast<Index>(rank) >= config.beam_size) continue;
+        found.push_back(all[rank]);
+        found.back().tokens.pop_back();
+      } else if (static_cast<Index>(open.size()) < config.beam_size) {
+        open.push_back(all[rank]);
+      }
+    }
+    if (static_cast<Index>(found.size()) >= config.beam_size || length < most_tokens(config, source)) continue;
+    for (Hypothesis& hypothesis : open) hypothesis.finished = false;
+    found.insert(found.end(), open.begin(), open.end());
+    open.clear();
+  }
+  std::stable_sort(found.begin(), found.end(), [](const auto& x, const auto& y) { return x.score > y.score; });
+  found.resize(static_cast<std::size_t>(config.n_best));
+  return found;
+}
+
+void check_same(const Hypothesis& x, const Hypothesis& y) {
+  CHECK(x.tokens == y.tokens);
+  CHECK(x.finished == y.finished);
+  CHECK(x.log_probability == y.log_probability);
+  CHECK(x.score == y.score);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a beam search finds what its definition finds, sentence by sentence read anew", "[models]", float,
+                   double) {
+  using T = TestType;
+  for (const auto kind : {TranslatorKind::vanilla, TranslatorKind::mat_prior, TranslatorKind::mat_literal}) {
+    const auto model = model_of<T>(kind);
+    const PackedTranslator<T> packed(model);
+    const auto sources = sources_of(7);
+    for (const Index beam : {1, 2, 5, 20}) {
+      auto config = config_of(beam);
+      config.n_best = std::min<Index>(beam, 3);
+      const auto found = translate(packed, sources, config);
+      REQUIRE(found.size() == 7);
+      for (std::size_t b = 0; b < 7; ++b) {
+        if (sources[b].empty()) continue;
+        const auto expected = reference(model, sources[b], config);
+        REQUIRE(found[b].size() == expected.size());
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          CHECK(found[b][i].tokens == expected[i].tokens);
+          CHECK(found[b][i].finished == expected[i].finished);
+          CHECK(std::abs(found[b][i].score - expected[i].score) < 1e-12);
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("a beam of 1 is greedy", "[models]", float, double) {
+  using T = TestType;
+  for (const auto kind : {TranslatorKind::vanilla, TranslatorKind::mat_prior, TranslatorKind::mat_literal}) {
+    const auto model = model_of<T>(kind);
+    const auto sources = sources_of(12);
+    const auto config = config_of(1);
+    const auto found = translate(PackedTranslator<T>(model), sources, config);
+    for (std::size_t b = 0; b < sources.size(); ++b) {
+      if (!sources[b].empty()) CHECK(found[b].front().tokens == greedy(model, sources[b], config));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("the batch does not change a translation in any bit", "[models]", float, double) {
+  using T = TestType;
+  const PackedTranslator<T> packed(model_of<T>(TranslatorKind::mat_prior));
+  const auto sources = sources_of(12);
+  auto config = config_of(4);
+  config.n_best = 4;
+  const auto together = translate(packed, sources, config);
+  const std::vector<Tokens> backwards(sources.rbegin(), sources.rend());
+  const auto turned = translate(packed, backwards, config);
+  const auto drawn = draw_translations<T>(packed, sources, config, {{0.8, 5, 0.9}, Random(3)});
+  for (std::size_t b = 0; b < sources.size(); ++b) {
+    const auto alone = translate(packed, {sources[b]}, config).front();
+    const auto drawn_alone = draw_translations<T>(packed, {sources[b]}, config, {{0.8, 5, 0.9}, Random(3)}).front();
+    REQUIRE(alone.size() == together[b].size());
+    REQUIRE(drawn_alone.size() == drawn[b].size());
+    for (std::size_t i = 0; i < alone.size(); ++i) {
+      check_same(alone[i], together[b][i]);
+      check_same(alone[i], turned[sources.size() - 1 - b][i]);
+      check_same(drawn_alone[i], drawn[b][i]);
+    }
+  }
+}
+
+TEST_CASE("an empty source gives an empty translation", "[models]") {
+  const PackedTranslator<float> packed(model_of<float>(TranslatorKind::vanilla));
+  auto config = config_of(4);
+  config.n_best = 3;
+  for (const auto& found : {translate(packed, {{}, {}}, config), translate(packed, {{3}, {}}, config, {{2}, {5}}),
+                            draw_translations<float>(packed, {{4, 3}, {}}, config, {})}) {
+    REQUIRE(found.size() == 2);
+    REQUIRE(found[1].size() == 1);
+    check_same(found[1][0], Hypothesis());
+  }
+  CHECK(translate(packed, {}, config).empty());
+}
+
+TEST_CASE("without early stopping nothing that scores better is missed", "[models]") {
+  const auto model = model_of<double>(TranslatorKind::vanilla);
+  const PackedTranslator<double> packed(model);
+  const auto sources = sources_of(10);
+  for (const double penalty : {0.0, 1.0}) {
+    auto config = config_of(6);
+    config.length_penalty = penalty;
+    const auto early = translate(packed, sources, config);
+    config.early_stopping = false;
+    const auto late = translate(packed, sources, config);
+    for (std::size_t b = 0; b < sources.size(); ++b) CHECK(late[b].front().score >= early[b].front().score);
+  }
+}
+
+TEST_CASE("a greater length penalty makes translations longer", "[models]") {
+  const PackedTranslator<double> packed(model_of<double>(TranslatorKind::vanilla));
+  const auto sources = sources_of(10);
+  std::size_t short_tokens = 0, long_tokens = 0;
+  for (const double penalty : {0.0, 3.0}) {
+    auto config = config_of(8);
+    config.length_penalty = penalty;
+    for (const auto& found : translate(packed, sources, config)) {
+      (penalty == 0 ? short_tokens : long_tokens) += found.front().tokens.size();
+    }
+  }
+  CHECK(short_tokens < long_tokens);
+}
+
+TEST_CASE("a translation begins with its prefix and goes on as if it had been found", "[models]") {
+  const auto model = model_of<float>(TranslatorKind::mat_prior);
+  const PackedTranslator<float> packed(model);
+  const auto sources = sources_of(8);
+  auto config = config_of(1);
+  const auto free = translate(packed, sources, config);
+  std::vector<Tokens> prefixes;
+  for (const auto& found : free) {
+    const Tokens& tokens = found.front().tokens;
+    prefixes.emplace_back(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(tokens.size() / 2));
+  }
+  config.max_length_extra = 20;  // counts from the prefix on
+  const auto continued = translate(packed, sources, config, prefixes);
+  for (std::size_t b = 0; b < sources.size(); ++b) {
+    const Tokens &expected = free[b].front().tokens, &tokens = continued[b].front().tokens;
+    if (free[b].front().finished) CHECK(tokens == expected);
+    CHECK(std::equal(prefixes[b].begin(), prefixes[b].end(), tokens.begin()));
+  }
+  prefixes.assign(sources.size(), {5, 5, 6});
+  prefixes[3].clear();
+  for (const Index beam : {1, 4}) {
+    config.beam_size = beam;
+    const auto forced = translate(packed, sources, config, prefixes);
+    CHECK(forced[0].front().tokens.size() >= 3);
+    CHECK(Tokens(forced[0].front().tokens.begin(), forced[0].front().tokens.begin() + 3) == Tokens{5, 5, 6});
+    CHECK(forced[3].front().tokens == translate(packed, {sources[3]}, config).front().front().tokens);
+  }
+}
+
+TEST_CASE("no translation is longer than it may be, and none has a forbidden token", "[models]") {
+  const PackedTranslator<float> packed(model_of<float>(TranslatorKind::vanilla));
+  const auto sources = sources_of(12);
+  auto config = config_of(3);
+  config.n_best = 3;
+  config.forbidden = {kBegin, 4, 5};
+  config.max_length_ratio = 0.5;
+  config.max_length_extra = 2;
+  config.max_length = 4;
+  for (const auto& list : {translate(packed, sources, config), draw_translations<float>(packed, sources, config, {})}) {
+    for (std::size_t b = 0; b < sources.size(); ++b) {
+      const auto most = std::min<std::size_t>(4, sources[b].size() / 2 + 2);
+      for (const Hypothesis& hypothesis : list[b]) {
+        CHECK(hypothesis.tokens.size() <= most);
+        if (!hypothesis.finished) CHECK(hypothesis.tokens.size() == most);
+        for (const Index token : hypothesis.tokens) CHECK((token != kBegin && token != 4 && token != 5));
+      }
+    }
+  }
+}
+
+TEST_CASE("draws follow the model: the temperature 0 is greedy, and each draw is another", "[models]") {
+  const auto model = model_of<double>(TranslatorKind::vanilla);
+  const PackedTranslator<double> packed(model);
+  const auto sources = sources_of(6);
+  auto config = config_of(1);
+  const auto best = translate(packed, sources, config);
+  config.n_best = 5;
+  const auto cold = draw_translations<double>(packed, sources, config, {{0, 0, 1}, Random(1)}),
+             warm = draw_translations<double>(packed, sources, config, {{1, 0, 1}, Random(1)}),
+             again = draw_translations<double>(packed, sources, config, {{1, 0, 1}, Random(1)}),
+             other = draw_translations<double>(packed, sources, config, {{1, 0, 1}, Random(2)});
+  bool differ = false, seeds_differ = false;
+  for (std::size_t b = 0; b < sources.size(); ++b) {
+    if (sources[b].empty()) continue;
+    for (std::size_t i = 0; i < 5; ++i) {
+      CHECK(cold[b][i].tokens == best[b].front().tokens);
+      check_same(warm[b][i], again[b][i]);
+      differ = differ || warm[b][i].tokens != warm[b][0].tokens;
+      seeds_differ = seeds_differ || warm[b][i].tokens != other[b][i].tokens;
+      double log_p = 0;
+      Tokens so_far;
+      for (const Index token : warm[b][i].tokens) {
+        log_p += log_probabilities(model, sources[b], so_far)[static_cast<std::size_t>(token)];
+        so_far.push_back(token);
+      }
+      if (warm[b][i].finished) log_p += log_probabilities(model, sources[b], so_far)[kEnd];
+      CHECK(std::abs(log_p - warm[b][i].log_probability) < 1e-12);
+    }
+  }
+  CHECK(differ);
+  CHECK(seeds_differ);
+}
+
+TEST_CASE("decoding says what does not fit", "[models]") {
+  const PackedTranslator<float> packed(model_of<float>(TranslatorKind::vanilla));
+  const auto run = [&](const DecodingConfig& config) { return translate(packed, {{3}}, config); };
+  auto config = config_of(0);
+  CHECK_THROWS_WITH(run(config), "translate: beam_size is 0, expected at least 1");
+  config = config_of(1);
+  config.end_token = kWords;
+  CHECK_THROWS_WITH(run(config), "translate: end_token is 13, expected in the vocabulary, below 13");
+  config.end_token = kBegin;
+  CHECK_THROWS_WITH(run(config), "translate: a forbidden token is 0, expected not the end_token");
+  config = config_of(1);
+  config.n_best = 2;
+  CHECK_THROWS_WITH(run(config), "translate: n_best is 2, expected at most beam_size, 1");
+  config.n_best = 1;
+  CHECK_THROWS_WITH(translate(packed, {{3}}, config, {{2}, {2}}),
+                    "translate: prefixes is 2, expected none or as many as sources, 1");
+  CHECK_THROWS_WITH(translate(packed, {{3}}, config, {{2, 99}}), "translate: a prefix[1] is 99, expected in [0, 13)");
+  CHECK_THROWS_WITH(translate(packed, {{3}, {4, 13}}, config),
+                    "PackedTranslator::read: source[2] is 13, expected in [0, 13)");
+  CHECK_THROWS_WITH(draw_translations<float>(packed, {{3}}, config, {{1, 0, 0}, Random(1)}),
+                    "draw_translations: top_p is 0, expected in (0, 1]");
+}
