@@ -60,6 +60,7 @@ namespace mat {}
 #include <mat/memory/knn_memory.hpp>
 #include <mat/memory/last_rows.hpp>
 #include <mat/memory/memory.hpp>
+#include <mat/memory/memory_kind.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/no_memory.hpp>

@@ -8,6 +8,17 @@
 namespace mat {
 inline namespace MAT_ABI {
 
+/// Whether a stream remembers what it reads.
+enum class StreamLearning {
+  on,   ///< Segments are written to the memory.
+  off,  ///< The memory stays as it is: reading only.
+};
+
+struct StreamConfig {
+  Index segment = 64;  ///< Tokens of a segment.
+  StreamLearning learning = StreamLearning::on;
+};
+
 /// Reads an endless sequence with a causal model: push tokens in any pieces, get the model's output of each.
 ///
 /// The stream is cut into segments of a fixed length, wherever the pieces end. The output of a token depends on the
@@ -34,16 +45,8 @@ class Stream {
   using Output = typename Model::Output;
   using Value = typename Output::Scalar;
 
-  /// Whether what is read is remembered.
-  enum class Learning {
-    on,   ///< Segments are written to the memory.
-    off,  ///< The memory stays as it is: reading only.
-  };
-
-  struct Config {
-    Index segment = 64;  ///< Tokens of a segment.
-    Learning learning = Learning::on;
-  };
+  using Config = StreamConfig;
+  using Learning = StreamLearning;
 
   /// A stream at its beginning. `model` must outlive it.
   Stream(const Model& model, const Config& config) : model_(&model), config_(config) {

@@ -1,0 +1,244 @@
+// Character language models with any memory, on the command line:
+//   mat-lm train --train train.txt --valid valid.txt --out model.safetensors --memory delta
+//   mat-lm sample model.safetensors --prompt "ROMEO:" --length 400
+//   tail -f log.txt | mat-lm stream model.safetensors --state state.safetensors
+#include "support/command_line.hpp"
+#include "support/progress_bar.hpp"
+
+#include <mat/io/language_model_file.hpp>
+#include <mat/io/stream_file.hpp>
+#include <mat/io/stream_training_file.hpp>
+#include <mat/models/sampling.hpp>
+
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+
+namespace {
+
+using example::UsageError;
+using mat::Index;
+
+struct Options {
+  mat::LanguageModelSettings model;
+  mat::StreamTrainerConfig training;
+  std::string memory = "delta";
+  std::string train, validation, out;
+  double learning_rate = 3e-3, warmup = 0.05;
+  Index save_every = 500;
+  bool resume = false;
+  std::string file, prompt, state;  // sample and stream
+  Index length = 500;
+  mat::SamplingConfig sampling;
+  int threads = 0;
+};
+
+/// All that two trainings must have in common for one to go on with the other, as one line.
+[[nodiscard]] std::string training_settings(const Options& o, Index tokens) {
+  const auto& t = o.training;
+  std::ostringstream text;
+  text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " segments "
+       << t.segments << " depth " << t.depth << " restart " << t.restart << " steps " << t.steps << " lr "
+       << o.learning_rate << " warmup " << o.warmup << " dropout " << t.dropout << " seed " << t.seed;
+  return text.str();
+}
+
+void complete(Options& o) {
+  o.model.memory = mat::memory_kind_from_name(o.memory);
+  auto& t = o.training;
+  t.segment = o.model.segment;
+  t.optimizer.beta2 = 0.99;
+  t.optimizer.weight_decay = 0.1;
+  t.optimizer.decay = mat::DecayRule::matrices_only;
+  mat::ScheduleConfig schedule;
+  schedule.learning_rate = o.learning_rate;
+  schedule.warmup_steps = static_cast<Index>(o.warmup * static_cast<double>(t.steps));
+  schedule.total_steps = std::max<Index>(1, t.steps);
+  schedule.final_learning_rate = 0.1 * o.learning_rate;
+  t.schedule = mat::Schedule::cosine_annealing(schedule);
+}
+
+/// Trains and saves; the file beside the model, from which --resume goes on, is removed at the end.
+template <class Model>
+void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, const std::vector<Index>& text,
+                 const std::vector<Index>& validation) {
+  const std::string unfinished = o.out + ".training", settings = training_settings(o, static_cast<Index>(text.size()));
+  const auto view = [](const std::vector<Index>& ids) {
+    return mat::ConstVectorView<Index>(ids, {static_cast<Index>(ids.size())});
+  };
+  mat::StreamTrainer<Model> trainer(model, o.training);
+  if (o.resume && std::filesystem::exists(unfinished)) {
+    mat::load_stream_training(unfinished, model, trainer, settings);
+    std::fprintf(stderr, "goes on after step %lld\n", static_cast<long long>(trainer.done()));
+  }
+  const Index first = trainer.done();
+  const double tokens = static_cast<double>(o.training.lanes * o.training.segments * o.training.segment);
+  const auto start = std::chrono::steady_clock::now();
+  example::ProgressBar bar;
+  double mean = 0;
+  while (!trainer.finished()) {
+    mat::Progress progress = trainer.step(model, view(text));
+    mean = progress.step == first + 1 ? progress.loss : 0.98 * mean + 0.02 * progress.loss;
+    progress.loss = mean;
+    progress.epoch = progress.epochs = 1;
+    progress.batch = progress.step;
+    progress.batches = o.training.steps;
+    progress.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double done = static_cast<double>(progress.step - first);
+    progress.tokens_per_second = done * tokens / progress.seconds;
+    progress.seconds_left = static_cast<double>(o.training.steps - progress.step) * progress.seconds / done;
+    bar(progress);
+    const bool save = o.save_every > 0 && progress.step % o.save_every == 0 && !trainer.finished();
+    if (save) mat::save_stream_training(unfinished, model, trainer, settings);
+    if (!save && !trainer.finished()) continue;
+    progress.event = mat::Progress::Event::epoch;
+    if (!validation.empty()) progress.validation = mat::evaluate_stream(model, view(validation), 12, o.model.segment);
+    bar(progress);
+  }
+  mat::save_language_model(o.out, model, o.model, alphabet);
+  std::filesystem::remove(unfinished);
+  std::printf("%s: %lld parameters, memory %s", o.out.c_str(),
+              static_cast<long long>(mat::parameter_count(model.parameters())), o.memory.c_str());
+  if (!validation.empty()) {
+    std::printf(", validation %.4f nats per character",
+                mat::evaluate_stream(model, view(validation), 12, o.model.segment));
+  }
+  std::printf("\n");
+}
+
+void train(Options& o) {
+  complete(o);
+  const std::string text = mat::read_file(o.train),
+                    validation = o.validation.empty() ? "" : mat::read_file(o.validation);
+  const mat::Alphabet alphabet = mat::Alphabet::of(text);
+  o.model.vocabulary = alphabet.size();
+  const std::vector<Index> ids = alphabet.encode(text), validation_ids = alphabet.encode(validation);
+  const Index needed = o.training.segments * o.training.segment + 1;
+  if (static_cast<Index>(ids.size()) < needed) {
+    throw mat::ValueError(o.train + " has " + std::to_string(ids.size()) + " characters, expected at least " +
+                          std::to_string(needed));
+  }
+  if (!o.validation.empty() && validation_ids.size() < 2) {
+    throw mat::ValueError(o.validation + " has fewer than 2 characters");
+  }
+  mat::with_language_model<float>(o.model, mat::Random(o.training.seed),
+                                  [&](auto model) { train_model(std::move(model), o, alphabet, ids, validation_ids); });
+}
+
+void sample(const Options& o) {
+  const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
+  mat::with_saved_language_model<float>(file, [&](const auto& model) {
+    mat::Stream stream(model, {file.settings.segment});
+    std::vector<Index> ids = file.alphabet.encode(o.prompt.empty() ? "\n" : o.prompt);
+    const mat::Random random(o.training.seed);
+    mat::SamplingCache cache;
+    std::fputs(o.prompt.c_str(), stdout);
+    for (Index i = 0; i < o.length; ++i) {
+      const auto logits = stream.push({ids, {static_cast<Index>(ids.size())}});
+      const Index last = logits.rows() - 1;
+      const Index next = mat::sample_token<float>({logits.row(last), {logits.cols()}}, o.sampling, random,
+                                                  static_cast<std::uint64_t>(i), cache);
+      const std::string_view character = file.alphabet.decode(next);
+      std::fwrite(character.data(), 1, character.size(), stdout);
+      std::fflush(stdout);
+      ids.assign(1, next);
+    }
+    std::fputs("\n", stdout);
+  });
+}
+
+/// How surprising each line is, given everything before it.
+void stream(const Options& o) {
+  const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
+  mat::with_saved_language_model<float>(file, [&](const auto& model) {
+    mat::Stream stream(model, {file.settings.segment});
+    if (!o.state.empty() && std::filesystem::exists(o.state)) mat::load_stream(o.state, stream);
+    mat::CrossEntropy<float> loss;
+    mat::CrossEntropy<float>::Cache cache;
+    mat::Matrix<float> expected;  // what the last character makes the model expect: [1, vocabulary]
+    std::string line;
+    while (std::getline(std::cin, line)) {
+      line += '\n';
+      const std::vector<Index> ids = file.alphabet.encode(line);
+      const Index count = static_cast<Index>(ids.size());
+      const auto logits = stream.push({ids.data(), {count}});
+      // The first character follows the line before; the others what is left of them.
+      double nats = loss.forward(logits.middle_rows(0, count - 1),
+                                 mat::ConstVectorView<Index>(ids.data() + 1, {count - 1}), cache, 1.0);
+      if (!expected.empty()) nats += loss.forward(expected, mat::ConstVectorView<Index>(ids.data(), {1}), cache, 1.0);
+      const double counted = static_cast<double>(expected.empty() ? count - 1 : count);
+      expected = mat::Matrix<float>(logits.middle_rows(count - 1, 1));
+      std::printf("%.4f\t%lld\t%s", counted > 0 ? nats / std::log(2.0) / counted : 0.0,
+                  static_cast<long long>(stream.position()), line.c_str());
+      std::fflush(stdout);
+    }
+    if (!o.state.empty()) mat::save_stream(o.state, stream);
+  });
+}
+
+void add_options(CLI::App& app, Options& o) {
+  using example::number;
+  using example::whole;
+  app.option_defaults()->always_capture_default();
+  CLI::App* train = app.add_subcommand("train", "Learn to continue a text");
+  const auto add = [&](const std::string& name, auto& value, const std::string& what, const CLI::Validator& check) {
+    train->add_option(name, value, what)->check(check);
+  };
+  train->add_option("--train", o.train, "The text to learn from")->required()->type_name("FILE");
+  train->add_option("--valid", o.validation, "A text to measure the model on")->type_name("FILE");
+  train->add_option("--out", o.out, "The model")->required()->type_name("FILE");
+  train->add_flag("--resume", o.resume, "Go on from where a training with the same options was stopped");
+  std::vector<std::string> kinds;
+  for (const mat::MemoryKind kind : mat::kMemoryKinds) kinds.emplace_back(mat::name_of(kind));
+  add("--memory", o.memory, "What the model remembers with", CLI::IsMember(kinds));
+  add("--memory-rows", o.model.memory_rows, "Rows of a cache or of memory tokens; 0: the default", whole(0));
+  add("--memory-layer", o.model.memory_layer, "The one layer with a memory; -1: all", whole(-1));
+  add("--segment", o.model.segment, "Characters that are read at once", whole(1));
+  add("--dim", o.model.dim, "Features of a character", whole(1));
+  add("--hidden", o.model.hidden, "Hidden features of the feed-forward", whole(1));
+  add("--heads", o.model.heads, "Attention heads", whole(1));
+  add("--layers", o.model.layers, "Decoder layers", whole(1));
+  add("--lanes", o.training.lanes, "Places of the text that are read side by side", whole(1));
+  add("--segments", o.training.segments, "Segments of a step, through which the gradient flows", whole(1));
+  add("--restart", o.training.restart, "How often a lane jumps and forgets; 1: random windows", number(0, 1.000001));
+  add("--steps", o.training.steps, "Steps of the optimiser", whole(0));
+  add("--lr", o.learning_rate, "Highest learning rate", number(0, 1000));
+  add("--warmup", o.warmup, "Part of the steps in which the rate rises", number(0, 1));
+  add("--dropout", o.training.dropout, "Of embedding and decoder", number(0, 1));
+  add("--seed", o.training.seed, "The same seed gives the same model", whole(0));
+  add("--save-every", o.save_every, "Steps between checkpoints for --resume; 0: none", whole(0));
+
+  CLI::App* sample = app.add_subcommand("sample", "Write on from a prompt");
+  sample->add_option("model", o.file, "The model")->required()->type_name("MODEL");
+  sample->add_option("--prompt", o.prompt, "How the text begins");
+  sample->add_option("--length", o.length, "Characters to write")->check(whole(0));
+  sample->add_option("--temperature", o.sampling.temperature, "0: always the most probable")->check(number(0, 1000));
+  sample->add_option("--top-k", o.sampling.top_k, "Only so many of the most probable; 0: all")->check(whole(0));
+  sample->add_option("--top-p", o.sampling.top_p, "Only the most probable, up to this sum")->check(number(0, 1.000001));
+  sample->add_option("--seed", o.training.seed, "The same seed writes the same text")->check(whole(0));
+
+  CLI::App* stream = app.add_subcommand(
+      "stream", "Print bits per character, position and text of each line of standard input, for ever");
+  stream->add_option("model", o.file, "The model")->required()->type_name("MODEL");
+  stream->add_option("--state", o.state, "Go on from this file if it exists, and leave the state there")
+      ->type_name("FILE");
+  for (CLI::App* command : {train, sample, stream}) {
+    command->add_option("--threads", o.threads, "0: all; no result depends on it")->check(whole(0));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Character language models that remember more than they see at once.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", MAT_VERSION_STRING);
+  add_options(app, options);
+  return example::run_program(app, argc, argv, "mat-lm", "train, sample or stream", [&] {
+    if (options.threads > 0) mat::set_threads(options.threads);
+    if (app.got_subcommand("train")) return train(options);
+    if (app.got_subcommand("sample")) return sample(options);
+    stream(options);
+  });
+}

@@ -1,0 +1,72 @@
+#!/bin/sh
+# Drives mat-lm as its users do: trains with every memory, writes on, streams in pieces, and is killed in between.
+#   lm.sh PROGRAM FOLDER          FOLDER is emptied
+set -eu
+program=$1
+rm -rf "$2" && mkdir -p "$2" && cd "$2"
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+equal() { # WHAT ACTUAL EXPECTED
+  [ "$2" = "$3" ] || fail "$1 is
+$2
+expected
+$3"
+}
+refused() { # STATUS MESSAGE ARGUMENT...
+  status=$1 message=$2 actual=0
+  shift 2
+  "$program" "$@" >out 2>err </dev/null || actual=$?
+  equal "stderr of $*" "$(cat err)" "mat-lm: $message"
+  equal "status of $*" "$actual" "$status"
+}
+train() { # OUT ARGUMENT...
+  out=$1
+  shift
+  "$program" train --train text --valid text --out "$out" --dim 16 --hidden 32 --heads 2 --layers 1 --segment 8 \
+    --lanes 4 --segments 2 --steps 60 --lr 0.01 "$@" 2>progress
+}
+
+i=0
+while [ $i -lt 60 ]; do
+  echo "round and round it goes"
+  i=$((i + 1))
+done >text
+
+for memory in none cache tokens delta additive neural knn; do
+  line=$(train "$memory.safetensors" --memory $memory)
+  case $line in
+    "$memory.safetensors: "*" parameters, memory $memory, validation "*" nats per character") ;;
+    *) fail "training with $memory prints $line" ;;
+  esac
+done
+
+# The same seed writes the same text, whatever the number of threads.
+one=$("$program" sample delta.safetensors --prompt "round" --length 40 --threads 1)
+equal "a sample" "$("$program" sample delta.safetensors --prompt "round" --length 40 --threads 2)" "$one"
+equal "its beginning" "$(printf %s "$one" | head -c 5)" "round"
+greedy=$("$program" sample delta.safetensors --prompt "round and" --length 1 --temperature 0)
+equal "what follows" "$greedy" "round and "
+
+# A stream that is stopped and goes on says what one that was not stopped says.
+head -n 10 text | "$program" stream delta.safetensors >whole
+head -n 4 text | "$program" stream delta.safetensors --state state >parts
+head -n 10 text | tail -n 6 | "$program" stream delta.safetensors --state state | tail -n 5 >>parts
+equal "lines of a stream in two parts" "$(cut -f 2,3 parts)" "$(sed 5d whole | cut -f 2,3)"
+equal "a late line in two parts" "$(tail -n 1 parts)" "$(tail -n 1 whole)"
+
+# A training that is killed and resumed ends with the same bytes.
+train whole.safetensors --memory tokens --steps 200 >/dev/null
+train killed.safetensors --memory tokens --steps 200 --save-every 5 >/dev/null &
+while [ ! -e killed.safetensors.training ] && [ ! -e killed.safetensors ]; do :; done
+kill -9 $! 2>/dev/null || true
+wait $! 2>/dev/null || true
+train killed.safetensors --memory tokens --steps 200 --save-every 5 --resume >/dev/null
+cmp killed.safetensors whole.safetensors || fail "a killed training ends with another model"
+equal "files beside the model" "$(ls killed*)" "killed.safetensors"
+
+refused 2 "there is no command, expected train, sample or stream (or --help)"
+refused 1 "nowhere: cannot be opened: No such file or directory" train --train nowhere --out x
+refused 2 "--memory: both not in {none,cache,tokens,delta,additive,neural,knn}" train --train text --out x --memory both

@@ -1,0 +1,43 @@
+#include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <mat/io/stream_training_file.hpp>
+#include <mat/memory/memory_tokens.hpp>
+#include <mat/models/language_model.hpp>
+
+using namespace mat;
+
+TEST_CASE("a training on a stream goes on from its file with the same bits", "[io]") {
+  using Model = LanguageModel<float, MemoryTokens<float>>;
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path("training.safetensors");
+  Model::Config config;
+  config.vocabulary = 5;
+  config.decoder.encoder.layer.d_model = 8;
+  config.decoder.encoder.layer.nhead = 2;
+  config.decoder.encoder.layer.dim_feedforward = 16;
+  Vector<Index> text({60});
+  for (Index i = 0; i < 60; ++i) text(i) = i % 5;
+  StreamTrainerConfig training;
+  training.lanes = 2;
+  training.segment = 4;
+  training.steps = 8;
+  training.dropout = 0.1;
+  training.restart = 0.2;
+
+  Model whole(config, Random(1)), first(config, Random(1)), second(config, Random(2));
+  StreamTrainer<Model> trainer(whole, training), begins(first, training), goes_on(second, training);
+  for (int i = 0; i < 8; ++i) (void)trainer.step(whole, text);
+  for (int i = 0; i < 3; ++i) (void)begins.step(first, text);
+  save_stream_training(path, first, begins, "these settings");
+  CHECK_THROWS_WITH(load_stream_training(path, second, goes_on, "others"),
+                    "load_stream_training: " + path +
+                        " is no training like this one: its settings is 'these settings', expected 'others'");
+  load_stream_training(path, second, goes_on, "these settings");
+  CHECK(goes_on.done() == 3);
+  while (!goes_on.finished()) (void)goes_on.step(second, text);
+  bool same = true;
+  for_each_parameter([&](const ParameterName&, const auto& a, const auto& b) { same = same && a == b; },
+                     whole.parameters(), second.parameters());
+  CHECK(same);
+}
