@@ -4,30 +4,26 @@
 //   mat-classify test model.safetensors test.tsv
 //   echo "How far is it ?" | mat-classify predict model.safetensors
 #include "support/classification_report.hpp"
+#include "support/command_line.hpp"
 #include "support/instruction_corpus.hpp"
+#include "support/line_reader.hpp"
 #include "support/progress_bar.hpp"
 
 #include <mat/io/classifier_file.hpp>
 #include <mat/training/log_file.hpp>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 
 namespace {
 
+using example::number;
+using example::UsageError;
+using example::whole;
 using Examples = std::vector<mat::LabelledText>;
-
-/// The command line asks for what cannot be: exit status 2.
-class UsageError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 struct Options {
   mat::ClassifierSettings settings;
@@ -39,31 +35,6 @@ struct Options {
   int threads = 0;
   bool json = false;
 };
-
-/// A value of the command line that is a whole number of at least `least`.
-CLI::Validator whole(mat::Index least) {
-  const std::string expected = "a whole number of at least " + std::to_string(least);
-  const auto check = [=](const std::string& text) -> std::string {
-    mat::Index value = 0;
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool read = end.ec == std::errc() && end.ptr == text.data() + text.size();
-    return read && value >= least ? "" : "the value is " + text + ", expected " + expected;
-  };
-  return CLI::Validator(check, "", "whole");
-}
-
-/// A value of the command line that is a number in [least, end).
-CLI::Validator number(double least, double end) {
-  const auto check = [=](const std::string& text) -> std::string {
-    char* after = nullptr;
-    const double value = std::strtod(text.c_str(), &after);
-    if (!text.empty() && *after == '\0' && value >= least && value < end) return "";
-    std::ostringstream message;
-    message << "the value is " << text << ", expected a number in [" << least << ", " << end << ")";
-    return message.str();
-  };
-  return CLI::Validator(check, "", "number");
-}
 
 void add_model_options(CLI::App& app, Options& o) {
   auto& model = o.settings.model;
@@ -199,32 +170,12 @@ void run_test(const Options& o) {
     example::print_report(confusion, classifier.labels);
 }
 
-/// The next line of standard input without its end, or false at the end.
-bool read_line(std::string& line, mat::Index number) {
-  const auto fail = [&](const std::string& what) {
-    throw mat::FileError("standard input: line " + std::to_string(number) + " " + what);
-  };
-  line.clear();
-  int c = std::getc(stdin);
-  if (c == EOF) return false;
-  for (; c != EOF && c != '\n'; c = std::getc(stdin)) {
-    line += static_cast<char>(c);
-    if (line.size() > mat::LabelledTextReader::kLongestLine) fail("has more than 1048576 bytes");
-  }
-  if (!line.empty() && line.back() == '\r') line.pop_back();
-  for (std::size_t i = 0, length = 0; i < line.size(); i += length) {
-    length = mat::utf8_length(line, i);
-    if (length == 0) fail("is not UTF-8 at byte " + std::to_string(i + 1));
-  }
-  return true;
-}
-
 void run_predict(const Options& o) {
   const mat::TrainedClassifier classifier = mat::load_classifier(o.model);
   const std::size_t most = std::min(static_cast<std::size_t>(o.most), classifier.labels.size());
   mat::TrainedClassifier::Cache cache;
-  std::string line;
-  for (mat::Index number = 1; read_line(line, number); ++number) {
+  example::LineReader reader;
+  for (std::string line; reader.next(line);) {
     const std::vector<mat::Prediction> predictions = classifier.predict(line, cache);
     for (std::size_t i = 0; i < most; ++i) {
       std::printf("%s%s\t%.4f", i > 0 ? "\t" : "", predictions[i].label.c_str(), predictions[i].probability);
@@ -272,19 +223,12 @@ void run_demo(const Options& o) {
   }
 }
 
-int complain(std::string message, int status) {
-  for (char& c : message) c = c == '\n' ? ' ' : c;
-  std::fprintf(stderr, "mat-classify: %s\n", message.c_str());
-  return status;
-}
-
 void run(const CLI::App& app, const Options& o) {
   if (o.threads > 0) mat::set_threads(o.threads);
   if (app.got_subcommand("train")) run_train(o);
   if (app.got_subcommand("test")) run_test(o);
   if (app.got_subcommand("predict")) run_predict(o);
   if (app.got_subcommand("demo")) run_demo(o);
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw mat::FileError("standard output cannot be written");
 }
 
 }  // namespace
@@ -294,25 +238,7 @@ int main(int argc, char** argv) {
   CLI::App app("Trains and runs text classifiers: the Memory-Augmented Transformer, and the same encoder without it.");
   app.require_subcommand(1);
   app.set_version_flag("--version", MAT_VERSION_STRING);
-  try {
-    add_commands(app, options);
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked) {  // --help, --version
-    return app.exit(asked);
-  } catch (const CLI::Error& error) {
-    if (!app.get_subcommands().empty()) return complain(error.what(), 2);
-    const std::vector<std::string> rest = app.remaining();
-    const std::string what = rest.empty() ? "there is no command" : "'" + rest[0] + "' is no command";
-    return complain(what + ", expected demo, train, test or predict (or --help)", 2);
-  }
-  try {
-    run(app, options);
-  } catch (const UsageError& error) {
-    return complain(error.what(), 2);
-  } catch (const std::bad_alloc&) {
-    return complain("there is not enough memory", 1);
-  } catch (const std::exception& error) {
-    return complain(error.what(), 1);
-  }
-  return 0;
+  add_commands(app, options);
+  return example::run_program(app, argc, argv, "mat-classify", "demo, train, test or predict",
+                              [&] { run(app, options); });
 }
