@@ -95,12 +95,13 @@ TEST_CASE("P10: a fork goes on as the stream does, and interleaved streams do no
   for (std::uint64_t i = 0; i < 20; ++i) others.emplace_back(model, Stream<Tokens>::Config{4});
   Stream<Tokens> fork = stream;
   Matrix<float> seen({21, 7});
+  Stream<Tokens>::Cache shared;  // by all the others
   for (Index t = 0; t < 21; ++t) {
     for (std::size_t i = 0; i < others.size(); ++i) {
       const auto ids = random_ids(1 + t % 3, 100 + i);
-      (void)others[i].push(ids);
+      (void)others[i].push(ids, shared);
     }
-    const auto y = stream.push(ConstVectorView<Index>(second.data() + t, {1}));
+    const auto y = stream.push(ConstVectorView<Index>(second.data() + t, {1}), shared);
     std::copy_n(y.row(0), 7, seen.view().row(t));
   }
   CHECK(seen == expected);

@@ -34,6 +34,7 @@ void save_stream(const std::string& path, const Stream<Model>& stream) {
   Metadata metadata;
   metadata["format"] = detail::kStreamFormat;
   metadata["segment"] = std::to_string(stream.config().segment);
+  metadata["width"] = std::to_string(stream.width());
   metadata["position"] = std::to_string(stream.position());
   writer.set_metadata(metadata);
   writer.write(path);
@@ -58,13 +59,15 @@ void load_stream(const std::string& path, Stream<Model>& stream) {
   options.prefix = "state.";
   load_parameters(file, state, options);
   const std::vector<Token> pending = file.values<Token>("pending");
-  const std::string position = text("position");
-  Index read = -1;
-  const auto end = std::from_chars(position.data(), position.data() + position.size(), read);
-  if (end.ec != std::errc() || read < static_cast<Index>(pending.size())) {
-    file.fail("its position is '" + position + "', expected the number of tokens read");
-  }
-  stream.restore(state, pending, read);
+  const auto number = [&](const char* key) {
+    const std::string value = text(key);
+    Index read = -1;
+    const auto end = std::from_chars(value.data(), value.data() + value.size(), read);
+    if (end.ec != std::errc() || read < 0)
+      file.fail("its " + std::string(key) + " is '" + value + "', expected a number");
+    return read;
+  };
+  stream.restore(state, pending, number("width"), number("position"));
 }
 
 }  // namespace MAT_ABI

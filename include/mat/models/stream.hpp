@@ -4,6 +4,7 @@
 #include <mat/ops/dropout.hpp>
 
 #include <algorithm>
+#include <memory>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -44,6 +45,15 @@ class Stream {
   using Token = std::remove_const_t<typename Tokens::Scalar>;
   using Output = typename Model::Output;
   using Value = typename Output::Scalar;
+
+  /// What a push works in, and the outputs of the last one.
+  struct Cache {
+    State next;
+    typename Model::Cache model;
+    std::vector<Index> lengths;
+    Sequences sequences;
+    Matrix<Value> outputs;  // [tokens pushed, outputs]
+  };
 
   using Config = StreamConfig;
   using Learning = StreamLearning;
@@ -92,46 +102,57 @@ class Stream {
     pending_.clear();
     position_ = 0;
   }
-  /// To where another stream of the same model was.
-  void restore(const State& state, const std::vector<Token>& pending, Index position) {
-    check_value(static_cast<Index>(pending.size()) < config_.segment * std::max<Index>(width_, 1),
-                "Stream::restore: pending tokens", static_cast<Index>(pending.size()), "fewer than a segment");
+  /// Numbers of a token: 1 for ids.
+  [[nodiscard]] Index width() const { return width_; }
+  /// To where another stream of the same model was; `pending` holds tokens of `width` numbers.
+  void restore(const State& state, const std::vector<Token>& pending, Index width, Index position) {
+    const Index count = static_cast<Index>(pending.size());
+    check_value(width >= 1 && count % width == 0, "Stream::restore: width", width, "a divisor of the pending numbers, ",
+                count);
+    check_value(count / width < config_.segment, "Stream::restore: pending tokens", count / width, "fewer than ",
+                config_.segment);
     state_ = state;
     pending_ = pending;
+    width_ = width;
     position_ = position;
   }
 
-  /// The outputs of these tokens, living in the stream until the next push.
+  /// The outputs of these tokens, living in the stream's cache until the next push.
   Output push(Tokens tokens) {
+    if (own_ == nullptr) own_ = std::make_unique<Cache>();
+    return push(tokens, *own_);
+  }
+  /// The same with a cache that many streams share: what one stream then has to itself is what it keeps.
+  Output push(Tokens tokens, Cache& cache) {
     const Index count = tokens.size(0);
     width_ = Tokens::kRank == 1 ? 1 : tokens.cols();
     for (Index done = 0; done < count;) {
       const Index before = static_cast<Index>(pending_.size()) / width_;
       const Index taken = std::min(count - done, config_.segment - before);
-      const Output y = run(tokens, done, taken);
-      outputs_.resize({count, y.cols()});
-      for (Index i = 0; i < taken; ++i) std::copy_n(y.row(before + i), y.cols(), outputs_.view().row(done + i));
+      const Output y = run(tokens, done, taken, cache);
+      cache.outputs.resize({count, y.cols()});
+      for (Index i = 0; i < taken; ++i) std::copy_n(y.row(before + i), y.cols(), cache.outputs.view().row(done + i));
       done += taken;
     }
-    if (count == 0) outputs_.resize({0, outputs_.cols()});
-    return outputs_;
+    if (count == 0) cache.outputs.resize({0, cache.outputs.cols()});
+    return cache.outputs;
   }
 
  private:
   /// The outputs of the begun segment with `taken` more tokens. If the model throws, they are not part of it.
-  [[nodiscard]] Output run(Tokens tokens, Index first, Index taken) {
+  [[nodiscard]] Output run(Tokens tokens, Index first, Index taken, Cache& cache) {
     const std::size_t before = pending_.size();
     append(tokens, first, taken);
     const Index length = static_cast<Index>(pending_.size()) / width_;
-    lengths_.assign(1, length);
-    sequences_.assign(lengths_);
+    cache.lengths.assign(1, length);
+    cache.sequences.assign(cache.lengths);
     typename Model::Segment segment;
     segment.tokens = view_of_pending(length);
-    segment.sequences = &sequences_;
+    segment.sequences = &cache.sequences;
     const bool complete = length == config_.segment, writes = complete && config_.learning == Learning::on;
     try {
-      const Output y = model_->forward(segment, state_, writes ? &next_ : nullptr, {}, cache_);
-      if (writes) std::swap(state_, next_);
+      const Output y = model_->forward(segment, state_, writes ? &cache.next : nullptr, {}, cache.model);
+      if (writes) std::swap(state_, cache.next);
       if (complete) pending_.clear();
       position_ += taken;
       return y;
@@ -164,11 +185,7 @@ class Stream {
   std::vector<Token> pending_;  // [tokens of the begun segment, width]
   Index width_ = 1;             // numbers of a token
   Index position_ = 0;
-  State next_;
-  typename Model::Cache cache_;
-  std::vector<Index> lengths_;
-  Sequences sequences_;
-  Matrix<Value> outputs_;  // [tokens pushed, outputs]
+  std::unique_ptr<Cache> own_;
 };
 
 }  // namespace MAT_ABI
