@@ -366,6 +366,9 @@ void add_weighted_rows(Index n, ColumnBlocks blocks, const T* weights, Index wei
   for (; p + 4 <= packs; p += 4) {
     detail::add_weighted_packs<T, 4>(n, p, packs_of_block, weights, weights_row, x, x_row, y);
   }
+  for (; p + 2 <= packs; p += 2) {
+    detail::add_weighted_packs<T, 2>(n, p, packs_of_block, weights, weights_row, x, x_row, y);
+  }
   for (; p < packs; ++p) {
     detail::add_weighted_packs<T, 1>(n, p, packs_of_block, weights, weights_row, x, x_row, y);
   }

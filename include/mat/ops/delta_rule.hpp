@@ -56,6 +56,7 @@ class DeltaRule {
     check_value(in.v.cols() % o_.heads == 0, {what, "v's columns"}, in.v.cols(), "a multiple of ", o_.heads);
     dk_ = in.k.cols() / o_.heads;
     dv_ = in.v.cols() / o_.heads;
+    width_ = (o_.chunk + simd::Pack<T>::kSize - 1) / simd::Pack<T>::kSize * simd::Pack<T>::kSize;
     check_sequences({what, "k"}, in.k.rows(), in.sequences);
     check_shape({what, "v"}, in.v, {in.k.rows(), kAny});
     if (!in.decay.empty()) check_shape({what, "decay"}, in.decay, {in.k.rows(), o_.heads});
@@ -102,32 +103,32 @@ class DeltaRule {
     Index row, count, head;
   };
 
-  /// Memory of one thread. Squares are [chunk, chunk] of which the rows and columns of the tokens count.
+  /// Memory of one thread. The rows of squares end in zeros that fill whole packs, so that their loops have no ends.
   struct Scratch {
-    MatrixView<T> products;  // <k_t, k_i>
-    MatrixView<T> kept;      // D, below and on the diagonal
-    MatrixView<T> solve;     // -D <k_t, k_i> below the diagonal; for the backward its transpose above
-    MatrixView<T> dsolve;
+    MatrixView<T> products;   // <k_t, k_i>: [chunk, width]
+    MatrixView<T> kept;       // D, and 0 above the diagonal: [chunk, width]
+    MatrixView<T> solve;      // -D <k_t, k_i>; later F: [chunk, width]
+    MatrixView<T> dsolve;     // -<de_t, u_i> below the diagonal, else 0: [chunk, width]
     MatrixView<T> u, du, de;  // [chunk, value_dim]
     MatrixView<T> keys;       // [chunk, key_dim]
     MatrixView<T> g;          // the gradient of the state after the chunk: [key_dim, value_dim]
-    T *from_start, *dkept;    // a; the gradients of a row of D: [chunk]
+    T *from_start, *dkept;    // a; the gradients of a row of D: [width]
 
     Scratch(const DeltaRule& rule, T* memory) {
-      const Index n = rule.o_.chunk;
+      const Index n = rule.o_.chunk, width = rule.width_;
       const auto take = [&](Index rows, Index cols) {
         const MatrixView<T> view(memory, {rows, cols});
         memory += rows * cols;
         return view;
       };
-      products = take(n, n), kept = take(n, n), solve = take(n, n), dsolve = take(n, n);
+      products = take(n, width), kept = take(n, width), solve = take(n, width), dsolve = take(n, width);
       u = take(n, rule.dv_), du = take(n, rule.dv_), de = take(n, rule.dv_);
       keys = take(n, rule.dk_), g = take(rule.dk_, rule.dv_);
-      from_start = take(1, n).data(), dkept = take(1, n).data();
+      from_start = take(1, width).data(), dkept = take(1, width).data();
     }
     [[nodiscard]] static Index size(const DeltaRule& rule) {
       const Index n = rule.o_.chunk;
-      return 4 * n * n + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 2 * n;
+      return 4 * n * rule.width_ + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 2 * rule.width_;
     }
   };
 
@@ -171,9 +172,10 @@ class DeltaRule {
 
   /// D and a, row by row: each row is the one before times a decay.
   void compute_kept(const Chunk& c, const Scratch& s) const {
+    std::fill_n(s.kept.row(0), width_, T(0));
     for (Index t = 0; t < c.count; ++t) {
       const T d = decay(c, t);
-      if (t > 0) simd::set_scaled(t, s.kept.row(t), d, s.kept.row(t - 1));
+      if (t > 0) simd::set_scaled(width_, s.kept.row(t), d, s.kept.row(t - 1));
       s.kept(t, t) = T(1);
       s.from_start[t] = t == 0 ? d : d * s.from_start[t - 1];
     }
@@ -182,14 +184,11 @@ class DeltaRule {
   void compute_products(const Chunk& c, const Scratch& s) const {
     const ConstMatrixView<T> k = keys(in_.k, c);
     matmul<T>(k, transposed<T>(k), square(s.products, c));
-    for (Index t = 1; t < c.count; ++t) {
-      if (in_.decay.empty()) {
-        simd::set_scaled(t, s.solve.row(t), T(-1), s.products.row(t));
-      } else {
-        simd::map(
-            t, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, s.products.row(t),
-            s.kept.row(t));
-      }
+    for (Index t = 0; t < c.count; ++t) {
+      std::fill_n(s.products.row(t) + c.count, width_ - c.count, T(0));
+      simd::map(
+          width_, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, s.products.row(t),
+          s.kept.row(t));
     }
   }
   [[nodiscard]] static MatrixView<T> square(MatrixView<T> all, const Chunk& c) {
@@ -198,29 +197,23 @@ class DeltaRule {
 
   /// `s` becomes the state after the chunk, `error` the errors of its tokens.
   void write(const Chunk& c, MatrixView<T> s, MatrixView<T> error, const Scratch& w) const {
-    const bool decays = !in_.decay.empty();
-    if (decays) compute_kept(c, w);
+    compute_kept(c, w);
     const MatrixView<T> u = w.u.middle_rows(0, c.count);
+    const ConstMatrixView<T> v = values(in_.v, c);
     if (is_delta_) {
       compute_products(c, w);
       matmul<T>(keys(in_.k, c), s, u);
     }
     for (Index t = 0; t < c.count; ++t) {
-      const T* v = values(in_.v, c).row(t);
+      simd::copy(dv_, v.row(t), error.row(t));
       if (is_delta_) {
-        const simd::Pack<T> a = simd::broadcast(decays ? -w.from_start[t] : T(-1));
-        simd::map(
-            dv_, error.row(t), [a](simd::Pack<T> read, simd::Pack<T> x) { return simd::fma(a, read, x); }, u.row(t), v);
+        simd::add_scaled(dv_, error.row(t), -w.from_start[t], u.row(t));
         simd::add_weighted_rows<T>(t, {1, dv_}, w.solve.row(t), 0, u.data(), dv_, error.row(t));
-      } else {
-        simd::copy(dv_, v, error.row(t));
       }
       simd::set_scaled(dv_, u.row(t), beta(c, t), error.row(t));
     }
-    if (decays) {
-      for (Index t = 0; t < c.count; ++t) simd::set_scaled(dv_, u.row(t), w.kept(c.count - 1, t), u.row(t));
-      for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), w.from_start[c.count - 1], s.row(i));
-    }
+    for (Index t = 0; t < c.count; ++t) simd::set_scaled(dv_, u.row(t), w.kept(c.count - 1, t), u.row(t));
+    for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), w.from_start[c.count - 1], s.row(i));
     matmul_add<T>(transposed<T>(keys(in_.k, c)), u, s);
   }
 
@@ -231,50 +224,39 @@ class DeltaRule {
   ///     dS = a_n G - sum_t a_t k_t^T de_t
   void write_backward(const Chunk& c, ConstMatrixView<T> s, ConstMatrixView<T> error,
                       const DeltaRuleGradients<T>& grads, const Scratch& w) const {
-    const bool decays = !in_.decay.empty();
     const Index n = c.count;
     const ConstMatrixView<T> k = keys(in_.k, c);
     const MatrixView<T> dk = keys(grads.dk, c);
     const MatrixView<T> u = w.u.middle_rows(0, n), du = w.du.middle_rows(0, n), de = w.de.middle_rows(0, n);
-    if (decays) compute_kept(c, w);
+    compute_kept(c, w);
     for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, u.row(t), beta(c, t), error.row(t));
     matmul<T>(k, w.g, du);
     matmul<T>(u, transposed<T>(w.g), dk);
-    if (decays) {
-      for (Index t = 0; t < n; ++t) {
-        w.dkept[t] = simd::dot(dk_, k.row(t), dk.row(t));
-        simd::set_scaled(dv_, du.row(t), w.kept(n - 1, t), du.row(t));
-        simd::set_scaled(dk_, dk.row(t), w.kept(n - 1, t), dk.row(t));
-      }
+    std::fill_n(w.dkept, width_, T(0));
+    for (Index t = 0; t < n; ++t) {
+      w.dkept[t] = simd::dot(dk_, k.row(t), dk.row(t));
+      simd::set_scaled(dv_, du.row(t), w.kept(n - 1, t), du.row(t));
+      simd::set_scaled(dk_, dk.row(t), w.kept(n - 1, t), dk.row(t));
     }
     solve_backward(c, error, grads, w);
     if (is_delta_) error_backward(c, s, dk, w);
-    if (decays) decay_backward(c, s, grads.ddecay, w);
-    if (!decays && !is_delta_) return;
-    for (Index i = 0; decays && i < dk_; ++i) simd::set_scaled(dv_, w.g.row(i), w.from_start[n - 1], w.g.row(i));
+    if (!in_.decay.empty()) decay_backward(c, s, grads.ddecay, w);
+    for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, w.g.row(i), w.from_start[n - 1], w.g.row(i));
     if (!is_delta_) return;
-    for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), decays ? -w.from_start[t] : T(-1), de.row(t));
+    for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), -w.from_start[t], de.row(t));
     matmul_add<T>(transposed<T>(k), de, w.g);
   }
 
-  /// du, de, dv and dbeta, last token first.
+  /// du, de, dv and dbeta, last token first: each takes its part out of those before.
   void solve_backward(const Chunk& c, ConstMatrixView<T> error, const DeltaRuleGradients<T>& grads,
                       const Scratch& w) const {
-    if (is_delta_) {
-      compute_products(c, w);
-      for (Index t = 1; t < c.count; ++t) {
-        for (Index i = 0; i < t; ++i) w.solve(i, t) = w.solve(t, i);
-      }
-    }
+    if (is_delta_) compute_products(c, w);
     for (Index t = c.count; t-- > 0;) {
-      if (is_delta_) {
-        simd::add_weighted_rows<T>(c.count - 1 - t, {1, dv_}, w.solve.row(t) + t + 1, 0, w.de.row(t + 1), dv_,
-                                   w.du.row(t));
-      }
       simd::set_scaled(dv_, w.de.row(t), beta(c, t), w.du.row(t));
-      std::copy_n(w.de.row(t), dv_, values(grads.dv, c).row(t));
-      if (!in_.beta.empty()) {
-        grads.dbeta(c.row + t, c.head) = simd::dot(dv_, w.du.row(t), error.row(t));
+      simd::copy(dv_, w.de.row(t), values(grads.dv, c).row(t));
+      if (!in_.beta.empty()) grads.dbeta(c.row + t, c.head) = simd::dot(dv_, w.du.row(t), error.row(t));
+      for (Index i = 0; is_delta_ && i < t; ++i) {
+        simd::add_scaled(dv_, w.du.row(i), w.solve(t, i), w.de.row(t));
       }
     }
   }
@@ -282,17 +264,19 @@ class DeltaRule {
   /// What the errors say of the keys: adds to dk. Leaves -<de_t, u_i> in w.dsolve and de S^T in w.keys.
   void error_backward(const Chunk& c, ConstMatrixView<T> s, MatrixView<T> dk, const Scratch& w) const {
     const Index n = c.count;
-    const bool decays = !in_.decay.empty();
     const MatrixView<T> read = w.keys.middle_rows(0, n), f = square(w.solve, c);
     matmul<T>(w.de.middle_rows(0, n), transposed<T>(s), read);
     matmul<T>(w.de.middle_rows(0, n), transposed<T>(w.u.middle_rows(0, n)), square(w.dsolve, c));
     for (Index t = 0; t < n; ++t) {
-      simd::add_scaled(dk_, dk.row(t), decays ? -w.from_start[t] : T(-1), read.row(t));
-      simd::set_scaled(t, w.dsolve.row(t), T(-1), w.dsolve.row(t));
-      for (Index i = 0; i < t; ++i) f(t, i) = f(i, t) = (decays ? w.kept(t, i) : T(1)) * w.dsolve(t, i);
-      f(t, t) = T(0);
+      simd::add_scaled(dk_, dk.row(t), -w.from_start[t], read.row(t));
+      std::fill_n(w.dsolve.row(t) + t, width_ - t, T(0));
+      simd::set_scaled(width_, w.dsolve.row(t), T(-1), w.dsolve.row(t));
+      simd::map(
+          width_, w.solve.row(t), [](simd::Pack<T> d, simd::Pack<T> x) { return d * x; }, w.kept.row(t),
+          w.dsolve.row(t));
     }
     matmul_add<T>(f, keys(in_.k, c), dk);
+    matmul_add<T>(transposed<T>(f), keys(in_.k, c), dk);
   }
 
   /// The gradients of D and a, last row first: each row passes its own on to the one that it was computed from.
@@ -304,14 +288,14 @@ class DeltaRule {
       const T d = decay(c, t);
       if (is_delta_) {
         simd::map(
-            t, w.dkept, [](simd::Pack<T> sum, simd::Pack<T> a, simd::Pack<T> p) { return simd::fma(a, p, sum); },
+            width_, w.dkept, [](simd::Pack<T> sum, simd::Pack<T> a, simd::Pack<T> p) { return simd::fma(a, p, sum); },
             w.dkept, w.dsolve.row(t), w.products.row(t));
         da -= simd::dot(dk_, w.keys.row(t), keys(in_.k, c).row(t));
       }
       T sum = da * (t == 0 ? T(1) : w.from_start[t - 1]);
-      if (t > 0) sum += simd::dot(t, w.dkept, w.kept.row(t - 1));
+      if (t > 0) sum += simd::dot(width_, w.dkept, w.kept.row(t - 1));  // which ends in 0 where dkept does not count
       ddecay(c.row + t, c.head) = sum;
-      simd::set_scaled(t, w.dkept, d, w.dkept);
+      simd::set_scaled(width_, w.dkept, d, w.dkept);
       da *= d;
     }
   }
@@ -319,7 +303,7 @@ class DeltaRule {
   const DeltaRuleOptions& o_;
   const DeltaRuleInputs<T>& in_;
   bool is_delta_;
-  Index dk_ = 0, dv_ = 0;
+  Index dk_ = 0, dv_ = 0, width_ = 0;  // width: chunk, rounded up to whole packs
 };
 
 }  // namespace detail

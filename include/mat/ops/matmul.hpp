@@ -50,11 +50,18 @@ void check_matmul(std::string_view what, const MatmulOperand<T>& a, const Matmul
   check_shape({what, "c"}, c, {a.rows, b.cols});
 }
 
+/// Multiplications of a product that is one block: to plan how to cut it would take long beside it.
+inline constexpr Index kSmallProduct = 1 << 17;
+
 template <class T>
 void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, const T* bias, MatmulStart start) {
   const MatmulProblem<T> problem{a.data,   a.row_stride,   a.col_stride, b.data, b.row_stride, b.col_stride,
                                  c.data(), c.row_stride(), a.cols,       bias,   start};
   const Index work = a.rows * b.cols * a.cols;
+  if (work <= kSmallProduct && b.cols <= kTransposedPanels * kPanelCols<T>) {
+    const auto block = a.col_stride == 1 ? matmul_block<T> : matmul_transposed_block<T>;
+    return block(problem, {0, a.rows}, {0, b.cols});
+  }
   const MatmulBlocks<T> blocks(problem, a.rows, b.cols, work < kParallelGrain ? 1 : max_threads());
   parallel_for(blocks.count(), work, [&](Index block, int) {
     if (a.col_stride == 1) {

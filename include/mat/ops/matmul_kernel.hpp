@@ -202,7 +202,12 @@ void matmul_transposed_block(const MatmulProblem<T>& p, MatmulRange rows, Matmul
       const Index m = std::min(kStripRows, rows.end - i);
       const T* a = p.a + i * p.a_row + k * p.a_col;
       for (Index kk = 0; kk < depth; ++kk) {
-        for (Index r = 0; r < m; ++r) strip[kk * kStripRows + r] = a[kk * p.a_col + r * p.a_row];
+        T* to = strip + kk * kStripRows;
+        if (p.a_row == 1) {
+          simd::copy(m, a + kk * p.a_col, to);
+        } else {
+          for (Index r = 0; r < m; ++r) to[r] = a[kk * p.a_col + r * p.a_row];
+        }
       }
       for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
         matmul_panel<T>(m, std::min(kPanelCols<T>, cols.end - j), depth, strip, 1, kStripRows,
