@@ -14,6 +14,8 @@ import math
 import sys
 import time
 
+from memory_peers import memory_peers
+
 SECONDS_OF_A_RUN = 0.2
 TOLERANCE = 1e-4
 
@@ -203,6 +205,7 @@ def all_peers(torch, runtime, threads):
         for compiled in (False, True):
             name = f"train_step/{case}/" + ("torch-compile" if compiled else "torch-python")
             peers[name] = lambda k=kind, c=compiled: train_step(torch, k, c)
+    peers.update(memory_peers(torch, check))
     return peers
 
 

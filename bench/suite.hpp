@@ -23,6 +23,7 @@ struct Case {
   double bytes = 0;                      ///< That one run has to read or write, where memory is the limit; 0: not said.
   double items = 0;                      ///< For `item_rate`: tokens, sentences.
   std::string item_rate;
+  std::string item_time;  ///< For the microseconds of one item; empty: not said.
   /// The largest `difference` that still is rounding.
   double tolerance = 1e-4;
 };
@@ -131,6 +132,7 @@ class Suite {
     }
     if (c.bytes > 0) state.counters["GB/s"] = 1e-9 * c.bytes * rate;
     if (c.items > 0) state.counters[c.item_rate] = c.items * rate;
+    if (!c.item_time.empty()) state.counters[c.item_time] = 1e6 / (c.items * rate);
     if (i > 0) state.counters["difference"] = entry.differences[i];
   }
 
