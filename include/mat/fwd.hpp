@@ -63,6 +63,10 @@ class MemoryLayer;
 template <class T>
 class SelfAttention;
 template <class T>
+class StreamPool;
+template <class T>
+class NeuralMemory;
+template <class T>
 class SegmentCache;
 template <class T>
 class KnnMemory;
@@ -70,6 +74,8 @@ class KnnMemory;
 // models
 template <class T>
 class MAT;
+template <class T>
+class NeuralMAT;
 template <class T>
 class TextClassifier;
 template <class T>

@@ -56,6 +56,7 @@ namespace mat {}
 #include <mat/layers/rotary_position.hpp>
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/memory/delta_memory.hpp>
+#include <mat/memory/fast_weight_state.hpp>
 #include <mat/memory/infini_attention.hpp>
 #include <mat/memory/knn_memory.hpp>
 #include <mat/memory/last_rows.hpp>
@@ -63,18 +64,22 @@ namespace mat {}
 #include <mat/memory/memory_kind.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/memory_tokens.hpp>
+#include <mat/memory/neural_memory.hpp>
+#include <mat/memory/neural_write.hpp>
 #include <mat/memory/no_memory.hpp>
 #include <mat/memory/recurrence.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
 #include <mat/memory/segment_cache.hpp>
 #include <mat/memory/self_attention.hpp>
 #include <mat/memory/state_gradient.hpp>
+#include <mat/memory/stream_pool.hpp>
 #include <mat/models/beam_search.hpp>
 #include <mat/models/decoding.hpp>
 #include <mat/models/decoding_batch.hpp>
 #include <mat/models/decoding_config.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
+#include <mat/models/neural_mat.hpp>
 #include <mat/models/packed_translator.hpp>
 #include <mat/models/sampling.hpp>
 #include <mat/models/source_memory.hpp>
@@ -97,6 +102,8 @@ namespace mat {}
 #include <mat/ops/delta_rule.hpp>
 #include <mat/ops/dropout.hpp>
 #include <mat/ops/earlier_tokens.hpp>
+#include <mat/ops/fast_weight_step.hpp>
+#include <mat/ops/fast_weights.hpp>
 #include <mat/ops/gather.hpp>
 #include <mat/ops/hyperbolic_tangent.hpp>
 #include <mat/ops/linear_attention.hpp>
@@ -117,6 +124,7 @@ namespace mat {}
 #include <mat/ops/rotary.hpp>
 #include <mat/ops/rows.hpp>
 #include <mat/ops/softmax.hpp>
+#include <mat/ops/surprise.hpp>
 #include <mat/ops/token_shift.hpp>
 #include <mat/ops/top_k.hpp>
 #include <mat/ops/unit_length.hpp>

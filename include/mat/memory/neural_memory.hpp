@@ -5,6 +5,7 @@
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/neural_write.hpp>
 #include <mat/ops/residual.hpp>
+#include <mat/ops/token_shift.hpp>
 #include <mat/ops/unit_length.hpp>
 
 #include <optional>
@@ -31,8 +32,10 @@ enum class NeuralQuery {
 /// last token for the first, so that the cut into segments does not matter. A chunk that has fewer than `chunk` tokens
 /// is written at the segment's end: segments of whole chunks may be cut anywhere between chunks.
 ///
-/// s keeps the step below what the curvature of the loss allows, whatever the inputs: see fast_weight_step_forward and
-/// surprise_forward. Without it (step_limit 0) s is 1 / the rows of the chunk. The gradient goes through the inner
+/// Biases are not written unless bias_rate says so: what all keys share would store the mean of the values there, and
+/// answers would be a guess among them. s keeps the step below what the curvature of the loss allows, whatever the
+/// inputs: see fast_weight_step_forward and surprise_forward. Without it (step_limit 0) s is 1 / the rows of the chunk.
+/// The gradient goes through the inner
 /// gradient, which makes it second order; `first_order` takes theta for a constant there.
 ///
 /// With write_rate_max 0 a state never changes, and with NeuralQuery::identity this is the article's MemoryLayer, bit
@@ -57,7 +60,8 @@ class NeuralMemory {
     bool output_projection = true;  ///< W_O; without it y has the columns of f, so key_dim is features.
     bool shift = true;              ///< A token's key comes from the token before.
     double write_rate_max = 1;      ///< At least 0. Rates start at half of it.
-    double step_limit = 1;          ///< In (0, 1]: the largest product of a step and the curvature; or 0, no limit.
+    double bias_rate = 0;           ///< In [0, 1]: how far biases are written, of how far weights are.
+    double step_limit = 1;          ///< In (0, 1]: how far a step may go, of how far is stable; or 0, no limit.
     double max_norm = 0;            ///< Of the soft clip, at least 0; 0 is none.
     double momentum = 0.5;          ///< Where mu starts, in (0, 0.9); or 0, none.
     double forgetting = 0.02;       ///< Where lambda starts, in (0, 1); or 0, none.
@@ -210,10 +214,11 @@ class NeuralMemory {
       next = state;
       return;
     }
-    next.last = state.last;
+    next.last.resize(state.last.shape());
     ConstMatrixView<T> key_rows = h;
     if (config_.shift) {
-      shift_rows(state, h, cache, next);
+      cache.shifted.resize(h.shape());
+      shift_tokens_forward<T>(h, sequences, state.last, cache.shifted, next.last);
       key_rows = cache.shifted;
     }
     cache.keys.resize({h.rows(), config_.key_dim});
@@ -271,6 +276,7 @@ class NeuralMemory {
                 "NeuralMemory: key_dim without both projections", c.key_dim, "features, ", c.features);
     check_value(c.write_rate_max >= 0 && std::isfinite(c.write_rate_max), "NeuralMemory: write_rate_max",
                 c.write_rate_max, "at least 0");
+    check_value(c.bias_rate >= 0 && c.bias_rate <= 1, "NeuralMemory: bias_rate", c.bias_rate, "in [0, 1]");
     check_value(c.step_limit >= 0 && c.step_limit <= 1, "NeuralMemory: step_limit", c.step_limit, "in [0, 1]");
     check_value(c.max_norm >= 0 && std::isfinite(c.max_norm), "NeuralMemory: max_norm", c.max_norm, "at least 0");
     check_value(c.momentum >= 0 && c.momentum < kMostMomentum, "NeuralMemory: momentum", c.momentum, "in [0, 0.9)");
@@ -305,6 +311,7 @@ class NeuralMemory {
   [[nodiscard]] NeuralWrite<T> neural_write() const {
     NeuralWriteOptions<T> options;
     options.chunk = config_.chunk;
+    options.bias_rate = static_cast<T>(config_.bias_rate);
     options.step.momentum = static_cast<T>(kMostMomentum * gate_value(parameters_.momentum));
     options.step.forgetting = static_cast<T>(gate_value(parameters_.forgetting));
     options.step.max_norm = config_.max_norm;
@@ -324,31 +331,6 @@ class NeuralMemory {
     });
   }
 
-  /// Row t of `shifted` is row t - 1 of the stream.
-  void shift_rows(const State& state, ConstMatrixView<T> h, WriteCache& cache, State& next) const {
-    const Index d = config_.features;
-    cache.shifted.resize(h.shape());
-    cache.shifted.fill(T(0));  // rows between sequences
-    for (Index b = 0; b < cache.sequences.count(); ++b) {
-      const Index begin = cache.sequences.begin(b), end = cache.sequences.end(b);
-      if (begin == end) continue;
-      std::copy_n(state.last.view().row(b), d, cache.shifted.view().row(begin));
-      for (Index t = begin + 1; t < end; ++t) std::copy_n(h.row(t - 1), d, cache.shifted.view().row(t));
-      std::copy_n(h.row(end - 1), d, next.last.view().row(b));
-    }
-  }
-  void shift_rows_backward(ConstMatrixView<T> dshifted, const State& dnext, WriteCache& cache, State& dstate) const {
-    const Index d = config_.features;
-    for (Index b = 0; b < cache.sequences.count(); ++b) {
-      const Index begin = cache.sequences.begin(b), end = cache.sequences.end(b);
-      const T* const dlast = dnext.last.view().row(b);
-      simd::add_scaled(d, dstate.last.view().row(b), T(1), begin == end ? dlast : dshifted.row(begin));
-      if (begin == end) continue;
-      for (Index t = begin + 1; t < end; ++t) simd::add_scaled(d, cache.dh.view().row(t - 1), T(1), dshifted.row(t));
-      simd::add_scaled(d, cache.dh.view().row(end - 1), T(1), dlast);
-    }
-  }
-
   /// From the gradients of keys, values and rates to that of h.
   [[nodiscard]] ConstMatrixView<T> inputs_backward(const State& dnext, WriteCache& cache, State& dstate,
                                                    Parameters& grads) const {
@@ -361,7 +343,7 @@ class NeuralMemory {
     unit_length_backward<T>(cache.key_proj.y, cache.dkeys, 1, cache.dkeys);
     const auto dkey_rows = parameters_.key_proj.backward(cache.dkeys, cache.key_proj, grads.key_proj.parameters());
     if (config_.shift) {
-      shift_rows_backward(dkey_rows, dnext, cache, dstate);
+      shift_tokens_backward<T>(dkey_rows, dnext.last, cache.sequences, cache.dh, dstate.last);
     } else {
       add<T>(cache.dh, dkey_rows, cache.dh);
     }

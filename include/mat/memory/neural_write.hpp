@@ -24,6 +24,7 @@ struct NeuralWriteSizes {
 template <class T>
 struct NeuralWriteOptions {
   Index chunk = 0;         ///< Tokens of one gradient step; 0 is all of a sequence.
+  T bias_rate = 0;         ///< As SurpriseInputs's.
   FastWeightStep<T> step;  ///< Its momentum, forgetting, max_norm and limit.
   WriteGradient gradient = WriteGradient::exact;
 };
@@ -202,8 +203,9 @@ class NeuralWrite {
     fn(chunk, sequences.begin(b) + done, std::min(rows, sequences.length(b) - done));
   }
 
-  [[nodiscard]] static SurpriseInputs<T> rows_of(const SurpriseInputs<T>& in, Index begin, Index count) {
-    return {in.keys.middle_rows(begin, count), in.values.middle_rows(begin, count), in.rates.middle_rows(begin, count)};
+  [[nodiscard]] SurpriseInputs<T> rows_of(const SurpriseInputs<T>& in, Index begin, Index count) const {
+    return {in.keys.middle_rows(begin, count), in.values.middle_rows(begin, count), in.rates.middle_rows(begin, count),
+            options_.bias_rate};
   }
   [[nodiscard]] Network<T> start_of(NeuralWriteTape<T>& tape, Index chunk) const {
     T* const numbers = tape.starts.view().row(chunk);

@@ -106,8 +106,11 @@ class SelfAttention {
     return cache.dy;
   }
 
-  InputGradients backward(ConstMatrixView<T> dy, Cache& cache, Parameters& grads) const {
+  /// `dscores` is a gradient of the scores from elsewhere, or empty. After forward the scores are scores_of(cache).
+  InputGradients backward(ConstMatrixView<T> dy, Cache& cache, Parameters& grads,
+                          ConstMatrixView<T> dscores = {}) const {
     check_shape("SelfAttention::backward: dy", dy, cache.y.shape());
+    if (!dscores.empty()) check_shape("SelfAttention::backward: dscores", dscores, cache.weights.shape());
     cache.dmemory.resize(dy.shape());
     cache.dscores.resize(cache.weights.shape());
     for (Index t = 0; t < dy.rows(); ++t) {
@@ -115,7 +118,16 @@ class SelfAttention {
       scale(cache.weights(t, 0), dy.row(t), cache.dmemory.view().row(t), dy.cols());
     }
     softmax_over_tokens_backward<T>(cache.weights, cache.sequences, cache.dscores, cache.dscores);
-    return {score_backward(cache, grads), cache.dmemory};
+    if (!dscores.empty()) add<T>(cache.dscores, dscores, cache.dscores);
+    return {score_backward(cache.dscores, cache, grads), cache.dmemory};
+  }
+  [[nodiscard]] static ConstMatrixView<T> scores_of(const Cache& cache) { return cache.fc2.y; }
+
+  /// The scores of x alone, for who takes the softmax elsewhere: over a stream, for example.
+  ConstMatrixView<T> scores_forward(ConstMatrixView<T> x, Cache& cache) const { return score(x, cache); }
+  ConstMatrixView<T> scores_backward(ConstMatrixView<T> dscores, Cache& cache, Parameters& grads) const {
+    check_shape("SelfAttention::scores_backward: dscores", dscores, cache.fc2.y.shape());
+    return score_backward(dscores, cache, grads);
   }
 
   /// The weights as a prior for an attention that adds it to its scores: 0 where they are uniform.
@@ -147,7 +159,7 @@ class SelfAttention {
     cache.dscores.resize(cache.log_weights.shape());
     log_softmax_over_tokens_backward<T>(cache.log_weights, cache.sequences,
                                         ConstMatrixView<T>(dprior.data(), cache.log_weights.shape()), cache.dscores);
-    return score_backward(cache, grads);
+    return score_backward(cache.dscores, cache, grads);
   }
 
  private:
@@ -157,9 +169,9 @@ class SelfAttention {
     activation_forward<T>(Activation::relu, before, cache.hidden);
     return parameters_.fc2.forward(cache.hidden, cache.fc2);
   }
-  /// The gradient of x for cache.dscores.
-  [[nodiscard]] ConstMatrixView<T> score_backward(Cache& cache, Parameters& grads) const {
-    const auto dhidden = parameters_.fc2.backward(cache.dscores, cache.fc2, grads.fc2.parameters());
+  /// The gradient of x.
+  [[nodiscard]] ConstMatrixView<T> score_backward(ConstMatrixView<T> dscores, Cache& cache, Parameters& grads) const {
+    const auto dhidden = parameters_.fc2.backward(dscores, cache.fc2, grads.fc2.parameters());
     cache.dhidden.resize(dhidden.shape());
     activation_backward<T>(Activation::relu, cache.fc1.y, cache.hidden, dhidden, cache.dhidden);
     return parameters_.fc1.backward(cache.dhidden, cache.fc1, grads.fc1.parameters());

@@ -14,7 +14,7 @@ struct FastWeightStep {
   T forgetting = 0;      ///< lambda: how far the weights return to where they started.
   double max_norm = 0;   ///< N of the soft clip; 0 is none.
   double curvature = 0;  ///< A bound on the curvature of the inner loss.
-  double limit = 0;      ///< The largest product of step and curvature; 0 is none.
+  double limit = 0;      ///< Of how far a stable step may go, in (0, 1]; 0 is none.
   double scale = 1;      ///< Of the step, before the limit.
   double norm = 0;       ///< |g|
 };
@@ -50,28 +50,37 @@ struct SoftClip {
   }
 };
 
-/// The factors of g in a step: first s, then c(s |g|).
+/// The factors of g in a step: s, and then the clip of s |g|.
 template <class T>
 struct StepFactors {
-  double step;
+  double mu, lambda;
+  double limit;  // L
+  double step;   // s
   SoftClip clip;
 
   explicit StepFactors(const FastWeightStep<T>& o)
-      : step(o.limit == 0 ? o.scale : o.scale / (1 + o.scale * o.curvature / o.limit)),
+      : mu(static_cast<double>(o.momentum)),
+        lambda(static_cast<double>(o.forgetting)),
+        limit(o.limit * (2 - lambda) * (1 + mu) / (1 - mu)),
+        step(o.limit == 0 ? o.scale : o.scale / (1 + o.scale * o.curvature / limit)),
         clip(step * o.norm, o.max_norm) {}
   [[nodiscard]] double value() const { return step * clip.factor; }
+  /// The share of L in a gradient of s, where there is a limit.
+  [[nodiscard]] double limit_gradient(double dstep, double curvature) const {
+    return dstep * step * step * curvature / (limit * limit);
+  }
 };
 
 }  // namespace detail
 
 /// One step of the weights along the surprise g, with momentum and forgetting.
 ///
-///     s  = scale / (1 + scale curvature / limit),   c = N tanh(s |g| / N) / (s |g|)
-///     S' = mu S - (1 - mu) c s g,   theta' = theta + lambda (start - theta) + S'
+///     L  = limit (2 - lambda) (1 + mu) / (1 - mu),   s = scale / (1 + scale curvature / L)
+///     S' = mu S - (1 - mu) c s g,   theta' = theta + lambda (start - theta) + S',   c = N tanh(s |g| / N) / (s |g|)
 ///
-/// However large the curvature h is, kappa = (1 - mu) c s h stays below limit (1 - mu). A step with momentum is stable
-/// if kappa < (2 - lambda) (1 + mu), so with any limit up to 1 it is. Momentum repeats a step 1 / (1 - mu) times in
-/// all, hence the factor 1 - mu.
+/// Along a direction with curvature h this is stable if kappa = (1 - mu) c s h < (2 - lambda) (1 + mu). However large
+/// the curvature is, s curvature < L, so it is. Momentum repeats a step 1 / (1 - mu) times in all, hence the factor 1 -
+/// mu.
 ///
 /// Source:  memory-math.md 3.6 and 3.6.4; Behrouz, Zhong & Mirrokni (2025), "Titans", eq. 13-14, whose weights decay to
 ///          0 instead of to `start`.
@@ -80,8 +89,9 @@ template <class T>
 void fast_weight_step_forward(const FastWeightStep<T>& o, const FastWeightStepInputs<T>& in,
                               FastWeights<T> next_weights, FastWeights<T> next_momentum) {
   using simd::Pack;
+  const detail::StepFactors<T> f(o);
   const Pack<T> mu = simd::broadcast(o.momentum), lambda = simd::broadcast(o.forgetting);
-  const Pack<T> step = simd::broadcast(static_cast<T>((1 - o.momentum) * detail::StepFactors<T>(o).value()));
+  const Pack<T> step = simd::broadcast(static_cast<T>((1 - f.mu) * f.value()));
   detail::for_each_fast_weight(
       [&](Index n, T* to, const T* s, const T* g) {
         simd::map(
@@ -101,7 +111,8 @@ void fast_weight_step_forward(const FastWeightStep<T>& o, const FastWeightStepIn
 ///
 ///     dS' += dtheta',   dmu = <dS', S + c s g>,   dlambda = <dtheta', start - theta>,   dstart += lambda dtheta'
 ///     dc^ = -(1 - mu) dS',   p = <dc^, g>,   dg = c s dc^ + p (c'(n) / n) s^3 g  with n = s |g|
-///     ds = p (c + c'(n) n),   dcurvature = -ds s^2 / limit,   dtheta = (1 - lambda) dtheta',   dS = mu dS'
+///     ds = p (c + c'(n) n),   dcurvature = -ds s^2 / L,   dL = ds s^2 curvature / L^2, on to mu and lambda
+///     dtheta = (1 - lambda) dtheta',   dS = mu dS'
 ///
 /// Source, shapes: as there.
 template <class T>
@@ -125,11 +136,14 @@ FastWeightStepGradients fast_weight_step_backward(const FastWeightStep<T>& o, co
       },
       dweights, dmomentum, dstart, in.weights, in.start);
 
-  const double kept_step = 1 - static_cast<double>(o.momentum), n = f.step * o.norm;
+  const double kept_step = 1 - f.mu, n = f.step * o.norm;
   const double along = detail::fast_weights_dot<T>(dmomentum, in.gradient), p = -kept_step * along;
   result.dmomentum = detail::fast_weights_dot<T>(dmomentum, in.momentum) + f.value() * along;
   if (o.limit > 0) {
-    result.dcurvature = -p * (f.clip.factor + f.clip.bend * n * n) * f.step * f.step / o.limit;
+    const double dstep = p * (f.clip.factor + f.clip.bend * n * n), dlimit = f.limit_gradient(dstep, o.curvature);
+    result.dcurvature = -dstep * f.step * f.step / f.limit;
+    result.dmomentum += dlimit * o.limit * (2 - f.lambda) * 2 / (kept_step * kept_step);
+    result.dforgetting -= dlimit * f.limit / (2 - f.lambda);
   }
   const Pack<T> direct = simd::broadcast(static_cast<T>(-kept_step * f.value()));
   const Pack<T> bend = simd::broadcast(static_cast<T>(p * f.clip.bend * f.step * f.step * f.step));

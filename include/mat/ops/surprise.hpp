@@ -15,9 +15,10 @@ template <class T>
 struct SurpriseInputs {
   ConstMatrixView<T> keys, values;  // [rows, features]
   ConstMatrixView<T> rates;         // [rows, 1], one after the other
+  T bias_rate = 1;                  ///< Of the biases' gradient: 1 as that of the weights, 0 leaves them alone.
 };
 
-/// The Gram matrix of rows with a rate each, where every row has a 1 appended, as a bias sees it.
+/// The Gram matrix of rows with a rate each, where every row has sqrt(bias_rate) appended, which is what a bias sees.
 template <class T>
 struct WeightedGram {
   MatrixView<T> products;  // sum_t rate_t x_t^T x_t: [columns, columns]
@@ -72,6 +73,18 @@ void scale_rows(ConstMatrixView<T> rates, ConstMatrixView<T> x, MatrixView<T> y)
   }
 }
 
+/// sums = factor sum_t x_t
+template <class T>
+void set_column_sums(T factor, ConstMatrixView<T> x, VectorView<T> sums) {
+  std::fill_n(sums.data(), sums.size(), T(0));
+  for (Index t = 0; t < x.rows(); ++t) simd::add_scaled(x.cols(), sums.data(), factor, x.row(t));
+}
+/// x_t += factor row, for all t
+template <class T>
+void add_to_rows(T factor, ConstVectorView<T> row, MatrixView<T> x) {
+  for (Index t = 0; t < x.rows(); ++t) simd::add_scaled(x.cols(), x.row(t), factor, row.data());
+}
+
 template <class T>
 [[nodiscard]] double sum_of_squares(ConstMatrixView<T> x) {
   double sum = 0;
@@ -79,33 +92,37 @@ template <class T>
   return sum;
 }
 
-/// Fills the Gram matrix and returns its Frobenius norm: sqrt(|products|^2 + 2 |sums|^2 + (sum_t rate_t)^2).
+/// Fills the Gram matrix and returns its Frobenius norm: with c = bias_rate
+///
+///     sqrt(|products|^2 + 2 c |sums|^2 + c^2 (sum_t rate_t)^2)
 template <class T>
-[[nodiscard]] T weighted_gram_forward(ConstMatrixView<T> x, ConstMatrixView<T> rates, MatrixView<T> scratch,
+[[nodiscard]] T weighted_gram_forward(ConstMatrixView<T> x, const SurpriseInputs<T>& in, MatrixView<T> scratch,
                                       const WeightedGram<T>& gram) {
+  const ConstMatrixView<T> rates = in.rates;
   scale_rows<T>(rates, x, scratch);
   matmul<T>(transposed<T>(x), scratch, gram.products);
-  std::fill_n(gram.sums.data(), gram.sums.size(), T(0));
-  add_column_sums<T>(scratch, gram.sums);
-  const double total = static_cast<double>(simd::sum_of(x.rows(), rates.data()));
+  set_column_sums<T>(T(1), scratch, gram.sums);
+  const double total = static_cast<double>(in.bias_rate * simd::sum_of(x.rows(), rates.data()));
   const double sums = static_cast<double>(simd::dot(gram.sums.size(), gram.sums.data(), gram.sums.data()));
-  return static_cast<T>(std::sqrt(sum_of_squares<T>(gram.products) + 2 * sums + total * total));
+  return static_cast<T>(
+      std::sqrt(sum_of_squares<T>(gram.products) + 2 * static_cast<double>(in.bias_rate) * sums + total * total));
 }
 
-/// The backward of weighted_gram_forward, where factor = d norm / norm. With m_t = x_t products + sums:
+/// The backward of weighted_gram_forward, where factor = d norm / norm. With m_t = x_t products + c sums:
 ///
-///     dx_t += 2 factor rate_t m_t,   drate_t += factor (<x_t, m_t> + <x_t, sums> + sum_s rate_s)
+///     dx_t += 2 factor rate_t m_t,   drate_t += factor (<x_t, m_t> + c <x_t, sums> + c^2 sum_s rate_s)
 template <class T>
-void weighted_gram_backward(T factor, ConstMatrixView<T> x, ConstMatrixView<T> rates, const WeightedGram<T>& gram,
+void weighted_gram_backward(T factor, ConstMatrixView<T> x, const SurpriseInputs<T>& in, const WeightedGram<T>& gram,
                             MatrixView<T> scratch, MatrixView<T> dx, MatrixView<T> drates) {
-  matmul<T>(x, gram.products, scratch, ConstVectorView<T>(gram.sums));
-  const T total = simd::sum_of(x.rows(), rates.data());
+  matmul<T>(x, gram.products, scratch);
+  const T c = in.bias_rate, total = c * c * simd::sum_of(x.rows(), in.rates.data());
   const Index n = x.cols();
   for (Index t = 0; t < x.rows(); ++t) {
-    const T* m = scratch.row(t);
-    const T* sums = gram.sums.data();
-    *drates.row(t) += factor * (simd::dot(n, x.row(t), m) + simd::dot(n, x.row(t), sums) + total);
-    simd::add_scaled(n, dx.row(t), T(2) * factor * *rates.row(t), m);
+    T* const m = scratch.row(t);
+    const T* const sums = gram.sums.data();
+    simd::add_scaled(n, m, c, sums);
+    *drates.row(t) += factor * (simd::dot<T>(n, x.row(t), m) + c * simd::dot(n, x.row(t), sums) + total);
+    simd::add_scaled(n, dx.row(t), T(2) * factor * *in.rates.row(t), static_cast<const T*>(m));
   }
 }
 
@@ -120,15 +137,15 @@ template <class T>
 /// The gradient g of the inner loss 1/2 sum_t rate_t |f(k_t) - v_t|^2 by the weights of f.
 ///
 ///     U = relu(K W1^T + b1),   E = U W2^T + b2 - V,   E^ = rate E,   delta = (E^ W2) [U > 0]
-///     gW1 = delta^T K,   gb1 = sum delta,   gW2 = E^^T U,   gb2 = sum E^
+///     gW1 = delta^T K,   gb1 = c sum delta,   gW2 = E^^T U,   gb2 = c sum E^,   c = bias_rate
 ///
 /// and a bound on the largest eigenvalue of the loss's second derivative, if tape.bound says where it goes:
 ///
 ///     |U~^T rate U~| + |K~^T rate K~| |W2 W2^T| + sqrt(sum_t rate_t |E_t|^2 |K~^T rate K~|)
 ///
-/// with Frobenius norms, ~ for an appended 1. The three are for the second map, for the first, and for both moving at
-/// once. For equal rows the first two norms are the eigenvalues themselves; for n orthogonal ones they are sqrt(n)
-/// times larger, where the trace would be n times.
+/// with Frobenius norms, ~ for an appended sqrt(c). The three are for the second map, for the first, and for both
+/// moving at once. For equal rows the first two norms are the eigenvalues themselves; for n orthogonal ones they are
+/// sqrt(n) times larger, where the trace would be n times.
 ///
 /// Source:  memory-math.md 3.6, after Behrouz, Zhong & Mirrokni (2025), "Titans: learning to memorize at test time".
 /// Shapes:  at the members of the structures.
@@ -149,14 +166,12 @@ void surprise_forward(FastWeights<const T> w, const SurpriseInputs<T>& in, const
   const FastWeights<T>& g = tape.gradient;
   matmul<T>(transposed<T>(tape.dhidden), in.keys, g.fc1_weight);
   matmul<T>(transposed<T>(tape.weighted_error), tape.hidden, g.fc2_weight);
-  std::fill_n(g.fc1_bias.data(), g.fc1_bias.size(), T(0));
-  std::fill_n(g.fc2_bias.data(), g.fc2_bias.size(), T(0));
-  add_column_sums<T>(tape.dhidden, g.fc1_bias);
-  add_column_sums<T>(tape.weighted_error, g.fc2_bias);
+  detail::set_column_sums<T>(in.bias_rate, tape.dhidden, g.fc1_bias);
+  detail::set_column_sums<T>(in.bias_rate, tape.weighted_error, g.fc2_bias);
   if (tape.bound == nullptr) return;
 
-  tape.bound->hidden = detail::weighted_gram_forward<T>(tape.hidden, in.rates, scratch.hidden, tape.hidden_gram);
-  tape.bound->keys = detail::weighted_gram_forward<T>(in.keys, in.rates, scratch.rows, tape.key_gram);
+  tape.bound->hidden = detail::weighted_gram_forward<T>(tape.hidden, in, scratch.hidden, tape.hidden_gram);
+  tape.bound->keys = detail::weighted_gram_forward<T>(in.keys, in, scratch.rows, tape.key_gram);
   matmul<T>(w.fc2_weight, transposed<T>(w.fc2_weight), tape.fc2_gram);
   tape.bound->fc2 = static_cast<T>(std::sqrt(detail::sum_of_squares<T>(tape.fc2_gram)));
   tape.bound->loss = 0;
@@ -173,10 +188,10 @@ void curvature_backward(T dbound, FastWeights<const T> w, const SurpriseInputs<T
                         const SurpriseScratch<T>& scratch, const SurpriseGradients<T>& grads) {
   const CurvatureBound<T>& bound = *tape.bound;
   const T root = std::sqrt(bound.loss * bound.keys);
-  weighted_gram_backward<T>(ratio(dbound, bound.hidden), tape.hidden, in.rates, tape.hidden_gram, scratch.more_hidden,
+  weighted_gram_backward<T>(ratio(dbound, bound.hidden), tape.hidden, in, tape.hidden_gram, scratch.more_hidden,
                             scratch.hidden, grads.drates);
   const T dkeys = dbound * (bound.fc2 + ratio(bound.loss, root) / 2);
-  weighted_gram_backward<T>(ratio(dkeys, bound.keys), in.keys, in.rates, tape.key_gram, scratch.more_rows, grads.dkeys,
+  weighted_gram_backward<T>(ratio(dkeys, bound.keys), in.keys, in, tape.key_gram, scratch.more_rows, grads.dkeys,
                             grads.drates);
   const T dloss = dbound * ratio(bound.keys, root) / 2;
   for (Index t = 0; t < in.keys.rows(); ++t) {
@@ -196,8 +211,8 @@ void curvature_backward(T dbound, FastWeights<const T> w, const SurpriseInputs<T
 
 /// Adds the gradients of surprise_forward to `grads`, for a gradient dg of g and dbound of the bound.
 ///
-///     ddelta = K P1^T + p1,   A = ddelta [U > 0],   dK += delta P1
-///     dE^ = U P2^T + p2 + A W2^T,   dU = E^ P2,   dW2 += E^^T A
+///     ddelta = K P1^T + c p1,   A = ddelta [U > 0],   dK += delta P1
+///     dE^ = U P2^T + c p2 + A W2^T,   dU = E^ P2,   dW2 += E^^T A
 ///     drate_t += <dE^_t, E_t>,   dE = rate dE^,   dV -= dE,   and dE through f
 ///
 /// with dg = (P1, p1, P2, p2). Source, shapes and threads as surprise_forward.
@@ -206,10 +221,12 @@ void surprise_backward(FastWeights<const T> dg, T dbound, FastWeights<const T> w
                        const SurpriseTape<T>& tape, const SurpriseScratch<T>& scratch,
                        const SurpriseGradients<T>& grads) {
   const MatrixView<T> a = scratch.more_hidden, dweighted = scratch.more_rows;
-  matmul<T>(in.keys, transposed<T>(dg.fc1_weight), a, dg.fc1_bias);
+  matmul<T>(in.keys, transposed<T>(dg.fc1_weight), a);
+  detail::add_to_rows<T>(in.bias_rate, dg.fc1_bias, a);
   activation_backward<T>(Activation::relu, tape.hidden, tape.hidden, a, a);
   matmul_add<T>(tape.dhidden, dg.fc1_weight, grads.dkeys);
-  matmul<T>(tape.hidden, transposed<T>(dg.fc2_weight), dweighted, dg.fc2_bias);
+  matmul<T>(tape.hidden, transposed<T>(dg.fc2_weight), dweighted);
+  detail::add_to_rows<T>(in.bias_rate, dg.fc2_bias, dweighted);
   matmul_add<T>(a, transposed<T>(w.fc2_weight), dweighted);
   matmul<T>(tape.weighted_error, dg.fc2_weight, scratch.hidden);  // dU
   if (!grads.dweights.fc2_weight.empty()) {
