@@ -25,6 +25,7 @@ inline namespace MAT_ABI {
 ///
 /// unit() brings the part of each head to length 1. The search is exact: every score is computed. Of equal scores the
 /// newest rows are taken. A sequence that keeps nothing yet reads 0, and with fewer than top_k rows it reads all.
+/// A write copies all that is kept: with a large capacity long segments are cheaper.
 /// A detached memory gives Wk and Wv no gradient at all: they stay as they begin, a random projection.
 ///
 /// Source:  Wu et al. (2022), "Memorizing transformers", section 3 (detached there); unit lengths and the learned
@@ -87,6 +88,7 @@ class KnnMemory {
     Matrix<T> r, gated;            // [tokens, features]
     Matrix<T> dr;                  // [tokens, features]
     Matrix<T> workspace;           // [threads, numbers of one thread]
+    Matrix<Index> found;           // rows of the block: [threads, 2 * top_k]
     Matrix<T> dt;                  // each sequence's part: [sequences, heads]
   };
   struct WriteCache {
@@ -137,11 +139,11 @@ class KnnMemory {
       cache.r.fill(T(0));
       cache.gated.fill(T(0));
     }
-    cache.workspace.resize({max_threads(), (kTileQueries + 1) * longest(state)});
+    cache.workspace.resize({max_threads(), kTileQueries * longest(state) + 4 * config_.top_k});
+    cache.found.resize({max_threads(), 2 * config_.top_k});
     for_each_head(state, cache, [&](Index b, Index h, Index thread) {
       for (Index t = sequences.begin(b); t < sequences.end(b); t += kTileQueries) {
-        read_tile(state, b, h, t, std::min(kTileQueries, sequences.end(b) - t), cache,
-                  cache.workspace.view().row(thread));
+        read_tile(state, b, h, t, std::min(kTileQueries, sequences.end(b) - t), cache, thread);
       }
     });
     return parameters_.out_proj.forward(cache.gated, cache.out_proj);
@@ -254,9 +256,11 @@ class KnnMemory {
                  [&](Index item, Index thread) { fn(item / config_.heads, item % config_.heads, thread); });
   }
 
-  /// Tokens [t, t + count) of sequence b, one head. scratch: [(kTileQueries + 1) * kept rows].
-  void read_tile(const State& state, Index b, Index h, Index t, Index count, ReadCache& cache, T* scratch) const {
+  /// Tokens [t, t + count) of sequence b, one head.
+  void read_tile(const State& state, Index b, Index h, Index t, Index count, ReadCache& cache, Index thread) const {
     const Index d = head_dim(), kept = state.lengths.data()[b], k = read_rows(state, b), first = b * config_.capacity;
+    T* scratch = cache.workspace.view().row(thread);
+    Index* found = cache.found.view().row(thread);
     const MatrixView<T> products(scratch, {count, kept});
     const auto keys = state.keys.view().middle_rows(first, kept).middle_cols(h * d, d);
     matmul<T>(cache.q.view().middle_rows(t, count).middle_cols(h * d, d), transposed<T>(keys), products);
@@ -267,7 +271,8 @@ class KnnMemory {
       T* scores = cache.scores.view().row(t + i) + column;
       T* weights = cache.weights.view().row(t + i) + column;
       T* r = cache.r.view().row(t + i) + h * d;
-      top_k(kept, products.row(i), config_.top_k, scratch + kTileQueries * kept, chosen);
+      top_k(kept, products.row(i), config_.top_k, found, scratch + kTileQueries * kept);
+      std::copy_n(found, k, chosen);
       for (Index n = 0; n < k; ++n) scores[n] = factor * products.row(i)[chosen[n]];
       const T highest = simd::largest_of(k, scores);
       T sum = 0;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/core/types.hpp>
+#include <mat/core/simd.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -9,30 +9,73 @@
 
 namespace mat {
 inline namespace MAT_ABI {
+namespace detail {
 
-/// Writes the indices of the k largest of n numbers, in rising order, and returns how many there are: min(k, n).
-///
-/// Of equal numbers those with the highest index are taken. A NaN counts as infinity, so that it is not overlooked.
-///
-/// Shapes: x, scratch [n]; chosen [k].
+/// A NaN counts as infinity, so that it is not overlooked.
 template <class T>
-Index top_k(Index n, const T* x, Index k, T* scratch, Index* chosen) {
-  if (n <= k) {
-    for (Index i = 0; i < n; ++i) chosen[i] = i;
-    return n;
-  }
-  if (k <= 0) return 0;
-  const auto value = [x](Index i) { return std::isnan(x[i]) ? std::numeric_limits<T>::infinity() : x[i]; };
-  for (Index i = 0; i < n; ++i) scratch[i] = value(i);
+[[nodiscard]] T rank_of(T x) {
+  return std::isnan(x) ? std::numeric_limits<T>::infinity() : x;
+}
+
+/// Keeps the k largest of n > k numbers and their indices, in their order; of equal ones the first. Returns the least.
+template <class T>
+T keep_largest(Index n, Index k, T* values, Index* indices, T* scratch) {
+  std::copy_n(values, n, scratch);
   std::nth_element(scratch, scratch + (k - 1), scratch + n, std::greater<T>());
   const T least = scratch[k - 1];
   Index equal = k - static_cast<Index>(std::count_if(scratch, scratch + k, [least](T a) { return a > least; }));
-  Index at = k;
-  for (Index i = n; at > 0; --i) {
-    const T a = value(i - 1);
-    if (a > least || (a == least && equal-- > 0)) chosen[--at] = i - 1;
+  Index kept = 0;
+  for (Index i = 0; i < n; ++i) {
+    if (values[i] < least || (values[i] == least && equal-- <= 0)) continue;
+    values[kept] = values[i];
+    indices[kept++] = indices[i];
   }
-  return k;
+  return least;
+}
+
+}  // namespace detail
+
+/// Finds the k largest of n numbers: their indices stand first in `indices`, in rising order. Returns how many there
+/// are: min(k, n).
+///
+/// Of equal numbers those with the highest index are taken; a NaN counts as infinity. One pass from the last number to
+/// the first, which skips whole blocks without a number above the k-th largest so far.
+///
+/// Shapes: x [n]; indices [2 k]; values [4 k].
+template <class T>
+Index top_k(Index n, const T* x, Index k, Index* indices, T* values) {
+  using simd::Pack;
+  constexpr Index kBlock = 8 * Pack<T>::kSize;
+  if (k <= 0) return 0;
+  Index count = 0;
+  T least = -std::numeric_limits<T>::infinity();  // what a number must be above, once there are k
+  for (Index end = n; end > 0;) {
+    const Index begin = std::max<Index>(0, end - kBlock);
+    if (count >= k) {
+      const Pack<T> bound = simd::broadcast(least), zero = simd::broadcast(T(0)), one = simd::broadcast(T(1));
+      const T above = simd::sum_of(
+          end - begin, [=](Pack<T> a) { return simd::select_less(a, bound, zero, one); }, x + begin);
+      if (above == T(0)) {
+        end = begin;
+        continue;
+      }
+    }
+    for (Index i = end; i-- > begin;) {
+      const T value = detail::rank_of(x[i]);
+      if (count >= k && !(value > least)) continue;
+      values[count] = value;
+      indices[count++] = i;
+      if (count == k) least = *std::min_element(values, values + k);
+      if (count < 2 * k) continue;
+      least = detail::keep_largest(count, k, values, indices, values + 2 * k);
+      count = k;
+    }
+    end = begin;
+  }
+  if (count > k) detail::keep_largest(count, k, values, indices, values + 2 * k);
+  count = std::min(count, k);
+  std::reverse(indices, indices + count);
+  return count;
 }
 
 }  // namespace MAT_ABI
