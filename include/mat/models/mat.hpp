@@ -35,6 +35,19 @@ class MAT {
     double layer_norm_eps = 1e-5;
     bool norm_first = false;
     bool final_norm = false;
+
+    [[nodiscard]] typename TransformerEncoder<T>::Config encoder_config() const {
+      typename TransformerEncoder<T>::Config encoder;
+      encoder.layer.d_model = input_dim;
+      encoder.layer.dim_feedforward = hidden_dim;
+      encoder.layer.nhead = nhead;
+      encoder.layer.activation = activation;
+      encoder.layer.layer_norm_eps = layer_norm_eps;
+      encoder.layer.norm_first = norm_first;
+      encoder.num_layers = num_layers;
+      encoder.final_norm = final_norm;
+      return encoder;
+    }
   };
 
   struct Parameters {
@@ -59,7 +72,7 @@ class MAT {
 
   MAT(const Config& config, const Random& random)
       : config_(config),
-        parameters_{TransformerEncoder<T>(encoder_config(config), random.split(0)),
+        parameters_{TransformerEncoder<T>(config.encoder_config(), random.split(0)),
                     MemoryLayer<T>({config.input_dim, config.hidden_dim}, random.split(1)),
                     SelfAttention<T>({config.input_dim, config.hidden_dim}, random.split(2))} {}
 
@@ -101,18 +114,6 @@ class MAT {
   }
 
  private:
-  [[nodiscard]] static typename TransformerEncoder<T>::Config encoder_config(const Config& c) {
-    typename TransformerEncoder<T>::Config encoder;
-    encoder.layer.d_model = c.input_dim;
-    encoder.layer.dim_feedforward = c.hidden_dim;
-    encoder.layer.nhead = c.nhead;
-    encoder.layer.activation = c.activation;
-    encoder.layer.layer_norm_eps = c.layer_norm_eps;
-    encoder.layer.norm_first = c.norm_first;
-    encoder.num_layers = c.num_layers;
-    encoder.final_norm = c.final_norm;
-    return encoder;
-  }
   [[nodiscard]] ConstMatrixView<T> attend(ConstMatrixView<T> encoded, const Sequences& sequences, Cache& cache) const {
     const auto memory = parameters_.memory_layer.forward(encoded, cache.memory_layer);
     return parameters_.self_attention.forward(encoded, memory, sequences, cache.self_attention);
