@@ -45,7 +45,7 @@ T keep_largest(Index n, Index k, T* values, Index* indices, T* scratch) {
 template <class T>
 Index top_k(Index n, const T* x, Index k, Index* indices, T* values) {
   using simd::Pack;
-  constexpr Index kBlock = 8 * Pack<T>::kSize;
+  constexpr Index kBlock = 2 * Pack<T>::kSize;
   if (k <= 0) return 0;
   Index count = 0;
   T least = -std::numeric_limits<T>::infinity();  // what a number must be above, once there are k
