@@ -70,8 +70,16 @@ template <class Settings>
   return texts;
 }
 
+/// What stands before the names of the tensors of an encoder's layers, and of the article's memory layer if there is
+/// one.
+struct ClassifierPrefixes {
+  std::string layers;
+  std::optional<std::string> memory_layer;
+};
+
 /// The sizes in the settings are those of the tensors, so that a file takes no more memory than it has bytes.
-inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Config& c) {
+inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Config& c,
+                        const ClassifierPrefixes& prefixes) {
   const auto check = [&](const std::string& name, Index rows, Index cols) { check_matrix(file, name, rows, cols); };
   check_value(c.vocabulary >= 1, "the number of words", c.vocabulary, "at least 1");
   check("embedding.weight", c.vocabulary, c.dim);
@@ -81,35 +89,49 @@ inline void check_sizes(const Safetensors& file, const TextClassifier<float>::Co
   }
   check("classifier.weight", c.classes, c.dim + c.filters);
   if (c.buckets != 0) check("embedding.feature_weight", c.buckets, c.dim);
-  const std::string model = c.kind == ClassifierKind::mat ? "mat." : "";
   for (Index i = 0; i < c.layers; ++i) {
-    const std::string layer = model + "transformer_encoder.layers." + std::to_string(i) + ".";
+    const std::string layer = prefixes.layers + std::to_string(i) + ".";
     check(layer + "self_attn.in_proj_weight", 3 * c.dim, c.dim);
     check(layer + "self_attn.out_proj.weight", c.dim, c.dim);
     check(layer + "linear1.weight", c.hidden, c.dim);
     check(layer + "linear2.weight", c.dim, c.hidden);
   }
-  if (c.kind == ClassifierKind::mat) check("mat.memory_layer.fc1.weight", c.hidden, c.dim);
+  if (prefixes.memory_layer) check(*prefixes.memory_layer + "memory_layer.fc1.weight", c.hidden, c.dim);
 }
 
-[[nodiscard]] inline TrainedClassifier read_classifier(const Safetensors& file) {
-  check_metadata(file, "format", kClassifierFormat);
-  check_metadata(file, "format_version", kClassifierVersion);
+/// What every file of a classifier has: its words and labels, as many as `model` says.
+[[nodiscard]] inline std::pair<Vocabulary, std::vector<std::string>> read_words_and_labels(
+    const Safetensors& file, const TextClassifier<float>::Config& model) {
   std::vector<std::string> words = texts_from_json(Json::parse(metadata_text(file, "words"), "words"));
   std::vector<std::string> labels = texts_from_json(Json::parse(metadata_text(file, "labels"), "labels"));
   const auto vocabulary =
       settings_from_json<VocabularyConfig>(Json::parse(metadata_text(file, "vocabulary"), "vocabulary"));
-  const auto model =
-      settings_from_json<TextClassifier<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
   check_value(static_cast<Index>(words.size()) == model.vocabulary, "the number of words",
               static_cast<Index>(words.size()), std::to_string(model.vocabulary));
   check_value(static_cast<Index>(labels.size()) == model.classes, "the number of labels",
               static_cast<Index>(labels.size()), std::to_string(model.classes));
   check_value(vocabulary.buckets == model.buckets, "the buckets of the vocabulary", vocabulary.buckets,
               std::to_string(model.buckets));
-  check_sizes(file, model);
-  TrainedClassifier classifier{Vocabulary(vocabulary, std::move(words)), std::move(labels),
-                               TextClassifier<float>(model, Random())};
+  return {Vocabulary(vocabulary, std::move(words)), std::move(labels)};
+}
+inline void add_words_and_labels(const Vocabulary& vocabulary, const std::vector<std::string>& labels,
+                                 Metadata& metadata) {
+  metadata["vocabulary"] = settings_to_json(vocabulary.config()).str();
+  metadata["words"] = texts_to_json(vocabulary.words()).str();
+  metadata["labels"] = texts_to_json(labels).str();
+}
+
+[[nodiscard]] inline TrainedClassifier read_classifier(const Safetensors& file) {
+  check_metadata(file, "format", kClassifierFormat);
+  check_metadata(file, "format_version", kClassifierVersion);
+  const auto model =
+      settings_from_json<TextClassifier<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
+  auto [vocabulary, labels] = read_words_and_labels(file, model);
+  const bool is_mat = model.kind == ClassifierKind::mat;
+  check_sizes(file, model,
+              {is_mat ? "mat.transformer_encoder.layers." : "transformer_encoder.layers.",
+               is_mat ? std::optional<std::string>("mat.") : std::nullopt});
+  TrainedClassifier classifier{std::move(vocabulary), std::move(labels), TextClassifier<float>(model, Random())};
   load_parameters(file, classifier.model.parameters());
   return classifier;
 }
@@ -124,9 +146,7 @@ inline void save_classifier(const std::string& path, const TrainedClassifier& cl
   metadata["format"] = detail::kClassifierFormat;
   metadata["format_version"] = detail::kClassifierVersion;
   metadata["model"] = detail::settings_to_json(classifier.model.config()).str();
-  metadata["vocabulary"] = detail::settings_to_json(classifier.vocabulary.config()).str();
-  metadata["words"] = detail::texts_to_json(classifier.vocabulary.words()).str();
-  metadata["labels"] = detail::texts_to_json(classifier.labels).str();
+  detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
   save_parameters(path, classifier.model.parameters(), metadata);
 }
 

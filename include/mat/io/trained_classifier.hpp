@@ -45,6 +45,31 @@ struct Prediction {
   double probability = 0.0;
 };
 
+/// The softmax of the logits of one text: the probability of each class.
+template <class T>
+[[nodiscard]] std::vector<double> class_probabilities(ConstMatrixView<T> logits) {
+  check_shape("class_probabilities: logits", logits, {1, kAny});
+  const auto largest = static_cast<double>(logits(0, argmax(logits.row(0), logits.cols())));
+  std::vector<double> result;
+  double sum = 0.0;
+  for (Index c = 0; c < logits.cols(); ++c) {
+    result.push_back(std::exp(static_cast<double>(logits(0, c)) - largest));
+    sum += result.back();
+  }
+  for (double& p : result) p /= sum;
+  return result;
+}
+
+/// The labels with their probabilities, the most probable first; equal ones in the order of `labels`.
+[[nodiscard]] inline std::vector<Prediction> sorted_predictions(const std::vector<std::string>& labels,
+                                                                const std::vector<double>& probabilities) {
+  std::vector<Prediction> predictions;
+  for (std::size_t c = 0; c < labels.size(); ++c) predictions.push_back({labels[c], probabilities[c]});
+  std::stable_sort(predictions.begin(), predictions.end(),
+                   [](const Prediction& a, const Prediction& b) { return a.probability > b.probability; });
+  return predictions;
+}
+
 /// A text classifier with all that it needs to read a text and to name its class; a plain value.
 struct TrainedClassifier {
   Vocabulary vocabulary;
@@ -58,25 +83,11 @@ struct TrainedClassifier {
   [[nodiscard]] std::vector<double> probabilities(std::string_view text, Cache& cache) const {
     TokenBatch batch;
     vocabulary.encode(text, batch);
-    const ConstMatrixView<float> logits = model.forward(batch, cache);
-    const auto largest = static_cast<double>(logits(0, argmax(logits.row(0), logits.cols())));
-    std::vector<double> result;
-    double sum = 0.0;
-    for (Index c = 0; c < logits.cols(); ++c) {
-      result.push_back(std::exp(static_cast<double>(logits(0, c)) - largest));
-      sum += result.back();
-    }
-    for (double& p : result) p /= sum;
-    return result;
+    return class_probabilities(model.forward(batch, cache));
   }
   /// All labels of one text, the most probable first; equal ones as in `labels`.
   [[nodiscard]] std::vector<Prediction> predict(std::string_view text, Cache& cache) const {
-    const std::vector<double> p = probabilities(text, cache);
-    std::vector<Prediction> predictions;
-    for (std::size_t c = 0; c < labels.size(); ++c) predictions.push_back({labels[c], p[c]});
-    std::stable_sort(predictions.begin(), predictions.end(),
-                     [](const Prediction& a, const Prediction& b) { return a.probability > b.probability; });
-    return predictions;
+    return sorted_predictions(labels, probabilities(text, cache));
   }
 };
 
@@ -88,6 +99,37 @@ struct ClassifierSettings {
   ClassifierTraining training;
 };
 
+namespace detail {
+
+/// What does not depend on the model that learns.
+struct PreparedExamples {
+  std::vector<std::string> labels;
+  Vocabulary vocabulary;
+  ClassifierExamples train, validation;
+
+  /// Sets the sizes that follow from the examples.
+  void complete(TextClassifier<float>::Config& config) const {
+    config.classes = static_cast<Index>(labels.size());
+    config.vocabulary = vocabulary.size();
+    config.buckets = vocabulary.config().buckets;
+  }
+};
+
+[[nodiscard]] inline PreparedExamples prepare_examples(const std::string& function,
+                                                       const std::vector<LabelledText>& train,
+                                                       const std::vector<LabelledText>& validation,
+                                                       const VocabularyConfig& config) {
+  std::vector<std::string> labels = label_names(train), texts;
+  for (const LabelledText& example : train) texts.push_back(example.text);
+  check_value(labels.size() >= 2, function + ": the number of labels", static_cast<Index>(labels.size()), "at least 2");
+  PreparedExamples prepared{std::move(labels), Vocabulary::fit(texts, config), {}, {}};
+  prepared.train = encode_examples(train, prepared.vocabulary, prepared.labels);
+  prepared.validation = encode_examples(validation, prepared.vocabulary, prepared.labels);
+  return prepared;
+}
+
+}  // namespace detail
+
 /// Learns a vocabulary, the labels and a classifier from examples. With validation examples it keeps the epoch that
 /// does best on them, else the last one. Equal examples and settings give the same bits, for any number of threads.
 /// Errors: ValueError for less than 2 labels, a validation label that does not occur in training, or a setting out of
@@ -96,19 +138,11 @@ template <class Observe = NoObserver>
 [[nodiscard]] TrainedClassifier train_classifier(const std::vector<LabelledText>& train,
                                                  const std::vector<LabelledText>& validation,
                                                  ClassifierSettings settings, Observe&& observe = {}) {
-  std::vector<std::string> labels = label_names(train), texts;
-  for (const LabelledText& example : train) texts.push_back(example.text);
-  settings.model.classes = static_cast<Index>(labels.size());
-  check_value(settings.model.classes >= 2, "train_classifier: the number of labels", settings.model.classes,
-              "at least 2");
-  Vocabulary vocabulary = Vocabulary::fit(texts, settings.vocabulary);
-  settings.model.vocabulary = vocabulary.size();
-  settings.model.buckets = settings.vocabulary.buckets;
-  const ClassifierExamples train_set = encode_examples(train, vocabulary, labels);
-  const ClassifierExamples validation_set = encode_examples(validation, vocabulary, labels);
+  auto prepared = detail::prepare_examples("train_classifier", train, validation, settings.vocabulary);
+  prepared.complete(settings.model);
   TextClassifier<float> model(settings.model, Random(settings.training.seed));
-  fit_classifier(model, train_set, validation_set, settings.training, observe);
-  return {std::move(vocabulary), std::move(labels), std::move(model)};
+  fit_classifier(model, prepared.train, prepared.validation, settings.training, observe);
+  return {std::move(prepared.vocabulary), std::move(prepared.labels), std::move(model)};
 }
 
 }  // namespace MAT_ABI

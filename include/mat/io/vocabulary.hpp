@@ -165,15 +165,18 @@ class Vocabulary {
 
   /// Appends one text to the batch.
   void encode(std::string_view text, TokenBatch& batch) const {
-    const std::vector<std::string> words = split_words(text, config_);
-    for (std::size_t i = 0; i < words.size(); ++i) {
+    encode_words(split_words(text, config_), 0, batch);
+    batch.end_text();
+  }
+  /// Adds words[first], words[first + 1] ... to the text that is being written; those before stand before them in it.
+  void encode_words(const std::vector<std::string>& words, std::size_t first, TokenBatch& batch) const {
+    for (std::size_t i = first; i < words.size(); ++i) {
       if (config_.buckets > 0) {
         add_runs(words, i, batch);
         add_parts(words[i], batch);
       }
       batch.add_token(id(words[i]));
     }
-    batch.end_text();
   }
 
   friend bool operator==(const Vocabulary& a, const Vocabulary& b) {

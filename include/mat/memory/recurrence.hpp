@@ -23,7 +23,7 @@ inline namespace MAT_ABI {
 ///
 /// Model has State, Cache, Parameters, Segment, Output, initial(batch, state), initial_backward(dstate, grads),
 /// forward(segment, state, next, dropout, cache) -> y and backward(dy, dnext, state, cache, dstate, grads), as
-/// RecurrentEncoder and LanguageModel do.
+/// RecurrentEncoder and LanguageModel do. What `dropout` is the model says; it has split(key), as Dropout.
 ///
 /// Source:  Williams & Peng (1990), "An efficient gradient-based algorithm for on-line training of recurrent network
 ///          trajectories" (truncated backpropagation through time); Chen et al. (2016), "Training deep nets with
@@ -66,9 +66,9 @@ class Recurrence {
   /// segment(i) is the model's input of segment i; loss(i, y) returns the gradient dy of its output, which must live
   /// until the next call. The losses of a window are asked for last segment first. The model's first state learns from
   /// the sequences that begin with it. All segments have the same number of sequences.
-  template <class Segments, class Loss>
+  template <class Segments, class Loss, class ModelDropout = Dropout>
   const State& backward(const Model& model, Index count, const Segments& segment, const Start& start, Loss&& loss,
-                        const Dropout& dropout, Cache& cache, Parameters& grads) const {
+                        const ModelDropout& dropout, Cache& cache, Parameters& grads) const {
     const Index all = std::max<Index>(count, 1), depth = config_.depth == 0 ? all : std::min(config_.depth, all);
     const std::size_t kept = config_.recompute ? 1 : static_cast<std::size_t>(depth);
     if (cache.segments.size() < kept) cache.segments.resize(kept);
@@ -114,9 +114,9 @@ class Recurrence {
     if (any) model.initial_backward(cache.dnext, grads);
   }
 
-  template <class Segments, class Loss>
-  void window(const Model& model, Index first, Index size, const Segments& segment, Loss& loss, const Dropout& dropout,
-              Cache& cache, Parameters& grads) const {
+  template <class Segments, class Loss, class ModelDropout>
+  void window(const Model& model, Index first, Index size, const Segments& segment, Loss& loss,
+              const ModelDropout& dropout, Cache& cache, Parameters& grads) const {
     const auto at = [&](Index i) ->
         typename Model::Cache& { return cache.segments[config_.recompute ? 0 : static_cast<std::size_t>(i)]; };
     const auto state = [&](Index i) -> State& { return cache.states[static_cast<std::size_t>(i)]; };

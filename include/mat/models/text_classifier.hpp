@@ -50,6 +50,8 @@ enum class ClassifierKind {
 template <class T>
 class TextClassifier {
  public:
+  using Scalar = T;
+
   struct Config {
     ClassifierKind kind = ClassifierKind::mat;
     Index vocabulary = 0;
@@ -63,6 +65,30 @@ class TextClassifier {
     bool norm_first = false;  ///< With another norm at the end of the encoder.
     Activation activation = Activation::relu;
     ClassifierPositions positions = ClassifierPositions::sinusoidal;
+
+    [[nodiscard]] typename ClassifierInput<T>::Config input_config() const {
+      typename ClassifierInput<T>::Config input;
+      input.embedding = {vocabulary, buckets, dim};
+      input.positions = positions;
+      input.words = filters > 0;
+      return input;
+    }
+    [[nodiscard]] typename MAT<T>::Config mat_config() const {
+      typename MAT<T>::Config mat;
+      mat.input_dim = dim;
+      mat.hidden_dim = hidden;
+      mat.nhead = heads;
+      mat.num_layers = layers;
+      mat.activation = activation;
+      mat.norm_first = mat.final_norm = norm_first;
+      return mat;
+    }
+    [[nodiscard]] typename MaxConvolution<T>::Config convolution_config() const {
+      typename MaxConvolution<T>::Config convolution;
+      convolution.features = dim;
+      convolution.filters = filters;
+      return convolution;
+    }
   };
 
   struct Parameters {
@@ -96,17 +122,10 @@ class TextClassifier {
 
   TextClassifier(const Config& config, const Random& random)
       : config_(checked(config)),
-        parameters_{ClassifierInput<T>(input_config(config), random.split(0)), std::nullopt, std::nullopt, std::nullopt,
-                    ClassifierHead<T>({config.dim, config.filters, config.classes}, random.split(2))} {
-    if (config.filters > 0) parameters_.convolution.emplace(convolution_config(config), random.split(3));
-    typename MAT<T>::Config model;
-    model.input_dim = config.dim;
-    model.hidden_dim = config.hidden;
-    model.nhead = config.heads;
-    model.num_layers = config.layers;
-    model.activation = config.activation;
-    model.norm_first = model.final_norm = config.norm_first;
-    MAT<T> mat(model, random.split(1));  // both kinds start from the same encoder
+        parameters_{ClassifierInput<T>(config.input_config(), random.split(0)), std::nullopt, std::nullopt,
+                    std::nullopt, ClassifierHead<T>({config.dim, config.filters, config.classes}, random.split(2))} {
+    if (config.filters > 0) parameters_.convolution.emplace(config.convolution_config(), random.split(3));
+    MAT<T> mat(config.mat_config(), random.split(1));  // both kinds start from the same encoder
     if (config.kind == ClassifierKind::mat) {
       parameters_.mat.emplace(std::move(mat));
     } else {
@@ -117,6 +136,7 @@ class TextClassifier {
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
   [[nodiscard]] Parameters& parameters() { return parameters_; }
+  [[nodiscard]] Index classes() const { return config_.classes; }
 
   ConstMatrixView<T> forward(const TokenBatch& batch, const ClassifierDropout& dropout, Cache& cache) const {
     cache.sequences.assign(batch.lengths);
@@ -155,20 +175,6 @@ class TextClassifier {
     check_value(config.filters >= 0, "TextClassifier: filters", config.filters, "at least 0");
     return config;
   }
-  [[nodiscard]] static typename ClassifierInput<T>::Config input_config(const Config& c) {
-    typename ClassifierInput<T>::Config input;
-    input.embedding = {c.vocabulary, c.buckets, c.dim};
-    input.positions = c.positions;
-    input.words = c.filters > 0;
-    return input;
-  }
-  [[nodiscard]] static typename MaxConvolution<T>::Config convolution_config(const Config& c) {
-    typename MaxConvolution<T>::Config convolution;
-    convolution.features = c.dim;
-    convolution.filters = c.filters;
-    return convolution;
-  }
-
   [[nodiscard]] ConstMatrixView<T> encode(ConstMatrixView<T> x, const ClassifierDropout& dropout, Cache& cache) const {
     const AttentionCall<T> call{{}, {dropout.encoder, dropout.random.split(3)}};
     if (parameters_.mat) {

@@ -2,6 +2,7 @@
 
 #include <mat/core/error.hpp>
 
+#include <string>
 #include <vector>
 
 namespace mat {
@@ -46,19 +47,25 @@ struct TokenBatch {
     token_begins.push_back(tokens());
   }
 
-  /// Appends text `i` of another batch.
-  void append(const TokenBatch& from, Index i) {
-    if (i < 0 || i >= from.size()) {
-      check_value(false, "TokenBatch::append: text", i, "in [0, " + std::to_string(from.size()) + ")");
-    }
-    const auto text = static_cast<std::size_t>(i);
-    for (Index t = from.token_begins[text]; t < from.token_begins[text + 1]; ++t) {
+  /// Adds the tokens [first, first + count) of another batch to the text that is being written.
+  void add_tokens(const TokenBatch& from, Index first, Index count) {
+    check_value(first >= 0 && count >= 0 && first + count <= from.tokens(), "TokenBatch::add_tokens: the last token",
+                first + count, "at most ", from.tokens());
+    for (Index t = first; t < first + count; ++t) {
       const auto token = static_cast<std::size_t>(t);
       for (Index f = from.feature_begins[token]; f < from.feature_begins[token + 1]; ++f) {
         features.push_back(from.features[static_cast<std::size_t>(f)]);
       }
       add_token(from.words[token]);
     }
+  }
+  /// Appends text `i` of another batch.
+  void append(const TokenBatch& from, Index i) {
+    if (i < 0 || i >= from.size()) {
+      check_value(false, "TokenBatch::append: text", i, "in [0, " + std::to_string(from.size()) + ")");
+    }
+    const auto text = static_cast<std::size_t>(i);
+    add_tokens(from, from.token_begins[text], from.lengths[text]);
     end_text();
   }
 

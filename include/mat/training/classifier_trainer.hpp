@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/models/text_classifier.hpp>
+#include <mat/training/classifier_run.hpp>
 #include <mat/training/cross_entropy.hpp>
 #include <mat/training/metrics.hpp>
 #include <mat/training/trainer.hpp>
@@ -14,7 +14,7 @@ struct ClassifierExamples {
   std::vector<Index> labels;  // [texts]
 };
 
-/// How a TextClassifier is trained: AdamW, its rate rising along a line and falling along a cosine.
+/// How a classifier is trained: AdamW, its rate rising along a line and falling along a cosine.
 struct ClassifierTraining {
   Index epochs = 6;
   Index max_examples = 64;       ///< Most texts of a batch.
@@ -66,16 +66,18 @@ inline void select_examples(const ClassifierExamples& from, const Batch& batch, 
 
 }  // namespace detail
 
-/// Counts what a classifier takes each example for. Errors: ValueError for a label it does not have.
-template <class T>
-[[nodiscard]] ConfusionMatrix evaluate_classifier(const TextClassifier<T>& model, const ClassifierExamples& examples) {
-  detail::check_examples("evaluate_classifier", examples, model.config().classes);
-  ConfusionMatrix confusion(model.config().classes);
-  typename TextClassifier<T>::Cache cache;
+/// Counts what a classifier takes each example for; Model is a TextClassifier or a SegmentClassifier.
+/// Errors: ValueError for a label it does not have.
+template <class Model>
+[[nodiscard]] ConfusionMatrix evaluate_classifier(const Model& model, const ClassifierExamples& examples) {
+  const Index classes = model.classes();
+  detail::check_examples("evaluate_classifier", examples, classes);
+  ConfusionMatrix confusion(classes);
+  ClassifierRun<Model> run;
   ClassifierExamples part;
   for (const Batch& batch : BatchPlan(examples.texts.lengths, BatchPlan::Config{}).in_order()) {
     detail::select_examples(examples, batch, part);
-    const ConstMatrixView<T> logits = model.forward(part.texts, cache);
+    const auto logits = run.forward(model, part.texts);
     for (Index i = 0; i < logits.rows(); ++i) {
       confusion.add(part.labels[static_cast<std::size_t>(i)], argmax(logits.row(i), logits.cols()));
     }
@@ -86,10 +88,10 @@ template <class T>
 namespace detail {
 
 /// The settings of the trainer behind fit_classifier, for these examples.
-template <class T>
-[[nodiscard]] typename Trainer<TextClassifier<T>>::Config trainer_config(const ClassifierTraining& training,
-                                                                         const std::vector<Index>& lengths) {
-  using ClassifierTrainer = Trainer<TextClassifier<T>>;
+template <class Model>
+[[nodiscard]] typename Trainer<Model>::Config trainer_config(const ClassifierTraining& training,
+                                                             const std::vector<Index>& lengths) {
+  using ClassifierTrainer = Trainer<Model>;
   check_value(training.warmup >= 0 && training.warmup <= 1, "fit_classifier: warmup", training.warmup, "in [0, 1]");
   typename ClassifierTrainer::Config config;
   config.epochs = training.epochs;
@@ -113,18 +115,18 @@ template <class T>
 
 }  // namespace detail
 
-/// Trains a classifier on `train`. With validation examples, their accuracy after each epoch is Progress::validation.
-/// Equal arguments give the same bits. `observe` is Trainer::fit's.
+/// Trains a TextClassifier or a SegmentClassifier on `train`. With validation examples, their accuracy after each epoch
+/// is Progress::validation. Equal arguments give the same bits. `observe` is Trainer::fit's.
 ///
 /// Errors: ValueError for a setting out of range or a label that the model does not have.
-template <class T, class Observe = NoObserver>
-TrainReport fit_classifier(TextClassifier<T>& model, const ClassifierExamples& train,
-                           const ClassifierExamples& validation, const ClassifierTraining& training = {},
-                           Observe&& observe = {}) {
-  using Parameters = typename TextClassifier<T>::Parameters;
-  detail::check_examples("fit_classifier: train", train, model.config().classes);
-  detail::check_examples("fit_classifier: validation", validation, model.config().classes);
-  const auto config = detail::trainer_config<T>(training, train.texts.lengths);
+template <class Model, class Observe = NoObserver>
+TrainReport fit_classifier(Model& model, const ClassifierExamples& train, const ClassifierExamples& validation,
+                           const ClassifierTraining& training = {}, Observe&& observe = {}) {
+  using Parameters = typename Model::Parameters;
+  using T = typename Model::Scalar;
+  detail::check_examples("fit_classifier: train", train, model.classes());
+  detail::check_examples("fit_classifier: validation", validation, model.classes());
+  const auto config = detail::trainer_config<Model>(training, train.texts.lengths);
   const auto rule = [&](std::string_view name, std::size_t) {
     ParameterGroup group;
     if (name.substr(0, 10) == "embedding.") group.learning_rate = training.embedding_rate;
@@ -134,19 +136,22 @@ TrainReport fit_classifier(TextClassifier<T>& model, const ClassifierExamples& t
   loss_config.label_smoothing = static_cast<T>(training.label_smoothing);
   const CrossEntropy<T> loss(loss_config);
   typename CrossEntropy<T>::Cache loss_cache;
-  typename TextClassifier<T>::Cache cache;
+  ClassifierRun<Model> run;
   ClassifierExamples part;
   const auto step = [&](const Batch& batch, Parameters& grads, double normalizer, const Random& random) {
     detail::select_examples(train, batch, part);
     ClassifierDropout dropout = training.dropout;
     dropout.random = random;
-    loss.forward(model.forward(part.texts, dropout, cache), part.labels, loss_cache, normalizer);
-    model.backward(loss.backward(loss_cache), cache, grads);
+    const auto gradient = [&](ConstMatrixView<T> logits) {
+      loss.forward(logits, part.labels, loss_cache, normalizer);
+      return loss.backward(loss_cache);
+    };
+    run.learn(model, part.texts, dropout, gradient, grads);
     return loss_cache.sum;
   };
-  const auto validate = [&](const TextClassifier<T>& m) { return evaluate_classifier(m, validation).accuracy(); };
+  const auto validate = [&](const Model& m) { return evaluate_classifier(m, validation).accuracy(); };
 
-  Trainer<TextClassifier<T>> trainer(model, config, AdamW<Parameters>(model.parameters(), config.optimizer, rule));
+  Trainer<Model> trainer(model, config, AdamW<Parameters>(model.parameters(), config.optimizer, rule));
   Examples examples;
   examples.lengths = train.texts.lengths;
   if (validation.labels.empty()) return trainer.fit(model, examples, step, NoValidation{}, observe);

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <mat/io/classifier_file.hpp>
+#include <mat/io/trained_document_classifier.hpp>
+
+namespace mat {
+inline namespace MAT_ABI {
+
+namespace detail {
+
+inline constexpr const char* kDocumentClassifierFormat = "mat document classifier";
+inline constexpr const char* kDocumentClassifierVersion = "1";
+inline constexpr Index kMostMemoryRows = 65536;
+
+template <class Walk>
+void walk_settings(DocumentClassifier<float>::Config& config, const Walk& walk) {
+  const auto part_name = [](DocumentPart part) { return part == DocumentPart::all ? "all" : "last_segment"; };
+  const auto part_from_name = [](const std::string& name) {
+    if (name != "all" && name != "last_segment") throw_value_error("part", in_quotes(name), "all or last_segment");
+    return name == "all" ? DocumentPart::all : DocumentPart::last_segment;
+  };
+  walk_settings(config.text, walk);
+  walk("segment", config.segments.length);
+  walk("part", config.segments.part, part_name, part_from_name);
+  walk(
+      "memory", config.memory, [](MemoryKind kind) { return name_of(kind); }, memory_kind_from_name);
+  walk("memory_rows", config.size.rows);
+  walk("memory_heads", config.size.heads);
+}
+
+[[nodiscard]] inline TrainedDocumentClassifier read_document_classifier(const Safetensors& file) {
+  check_metadata(file, "format", kDocumentClassifierFormat);
+  check_metadata(file, "format_version", kDocumentClassifierVersion);
+  DocumentClassifier<float>::Config config;
+  walk_settings(config, SettingsReader(Json::parse(metadata_text(file, "model"), "model")));
+  auto [vocabulary, labels] = read_words_and_labels(file, config.text);
+  check_sizes(file, config.text, {"encoder.encoder.layers.", ""});
+  check_value(config.size.rows >= 0 && config.size.rows <= kMostMemoryRows, "the rows of memory", config.size.rows,
+              "at least 0 and at most ", kMostMemoryRows);
+  check_value(config.size.heads >= 0 && config.size.heads <= config.text.dim, "the heads of memory", config.size.heads,
+              "at least 0 and at most the features, ", config.text.dim);
+  TrainedDocumentClassifier classifier{std::move(vocabulary), std::move(labels),
+                                       DocumentClassifier<float>(config, Random())};
+  classifier.model.visit([&](auto& model) { load_parameters(file, model.parameters()); });
+  return classifier;
+}
+
+}  // namespace detail
+
+/// Writes a classifier to one safetensors file, as save_classifier does.
+/// Errors: FileError if the file cannot be written; ValueError for a label that is not UTF-8.
+inline void save_document_classifier(const std::string& path, const TrainedDocumentClassifier& classifier) {
+  Metadata metadata;
+  metadata["format"] = detail::kDocumentClassifierFormat;
+  metadata["format_version"] = detail::kDocumentClassifierVersion;
+  auto config = classifier.model.config();
+  Json settings = Json::object();
+  detail::walk_settings(config, SettingsWriter(settings));
+  metadata["model"] = settings.str();
+  detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
+  classifier.model.visit([&](const auto& model) { save_parameters(path, model.parameters(), metadata); });
+}
+
+/// Reads what save_document_classifier wrote; its predictions are the same, bit for bit.
+/// Errors: FileError for any other file, `load_document_classifier: a.safetensors is no document classifier: its
+///         metadata has no 'format'`, before memory is taken beyond the size of the file.
+[[nodiscard]] inline TrainedDocumentClassifier load_document_classifier(const std::string& path) {
+  return read_model_file(path, "load_document_classifier", "document classifier",
+                         [](const Safetensors& file) { return detail::read_document_classifier(file); });
+}
+
+/// Reads what save_classifier or save_document_classifier wrote, whichever it is.
+/// Errors: as load_classifier.
+[[nodiscard]] inline std::variant<TrainedClassifier, TrainedDocumentClassifier> load_any_classifier(
+    const std::string& path) {
+  using Any = std::variant<TrainedClassifier, TrainedDocumentClassifier>;
+  return read_model_file(path, "load_classifier", "text classifier", [](const Safetensors& file) -> Any {
+    if (metadata_text(file, "format") == detail::kDocumentClassifierFormat)
+      return detail::read_document_classifier(file);
+    return detail::read_classifier(file);
+  });
+}
+
+}  // namespace MAT_ABI
+}  // namespace mat
