@@ -19,7 +19,8 @@ inline namespace MAT_ABI {
 ///     q = query Wq^T + bq,  k = key Wk^T + bk,  v = value Wv^T + bv,  y = attention(q, k, v) Wo^T + bo
 ///
 /// Source:  Vaswani et al. (2017), "Attention is all you need", section 3.2.2; PyTorch nn.MultiheadAttention, with its
-///          names and its initialisation. Beyond PyTorch: shared key/value heads, softcap, ALiBi, rotary positions.
+///          names and its initialisation. Beyond PyTorch: shared key/value heads, softcap, ALiBi, rotary and relative
+///          positions.
 /// Shapes:  query, y [query tokens, embed_dim]; key [key tokens, kdim]; value [key tokens, vdim].
 /// Errors:  ValueError for sizes or heads that do not fit; ShapeError if an input does not.
 /// Threads: const; one layer serves any number of threads, each with a cache of its own.
