@@ -98,6 +98,9 @@ class DeltaRule {
   }
 
  private:
+  /// Tokens that a solve takes one by one; those before (or after) them come as one product.
+  static constexpr Index kSolveBlock = 8;
+
   /// Tokens [row, row + count) of one head.
   struct Chunk {
     Index row, count, head;
@@ -206,9 +209,17 @@ class DeltaRule {
     }
     for (Index t = 0; t < c.count; ++t) {
       simd::copy(dv_, v.row(t), error.row(t));
+      if (is_delta_) simd::add_scaled(dv_, error.row(t), -w.from_start[t], u.row(t));
+    }
+    for (Index t = 0; t < c.count; ++t) {
+      const Index first = t / kSolveBlock * kSolveBlock;
+      if (is_delta_ && t == first && t > 0) {
+        const Index block = std::min(kSolveBlock, c.count - t);
+        matmul_add<T>(w.solve.middle_rows(t, block).middle_cols(0, t), u.middle_rows(0, t),
+                      error.middle_rows(t, block));
+      }
       if (is_delta_) {
-        simd::add_scaled(dv_, error.row(t), -w.from_start[t], u.row(t));
-        simd::add_weighted_rows<T>(t, {1, dv_}, w.solve.row(t), 0, u.data(), dv_, error.row(t));
+        simd::add_weighted_rows<T>(t - first, {1, dv_}, w.solve.row(t) + first, 0, u.row(first), dv_, error.row(t));
       }
       simd::set_scaled(dv_, u.row(t), beta(c, t), error.row(t));
     }
@@ -255,9 +266,13 @@ class DeltaRule {
       simd::set_scaled(dv_, w.de.row(t), beta(c, t), w.du.row(t));
       simd::copy(dv_, w.de.row(t), values(grads.dv, c).row(t));
       if (!in_.beta.empty()) grads.dbeta(c.row + t, c.head) = simd::dot(dv_, w.du.row(t), error.row(t));
-      for (Index i = 0; is_delta_ && i < t; ++i) {
-        simd::add_scaled(dv_, w.du.row(i), w.solve(t, i), w.de.row(t));
-      }
+      if (!is_delta_) continue;
+      const Index first = t / kSolveBlock * kSolveBlock;
+      for (Index i = first; i < t; ++i) simd::add_scaled(dv_, w.du.row(i), w.solve(t, i), w.de.row(t));
+      if (t > first || t == 0) continue;
+      const Index block = std::min(kSolveBlock, c.count - t);
+      matmul_add<T>(transposed<T>(w.solve.middle_rows(t, block).middle_cols(0, t)), w.de.middle_rows(t, block),
+                    w.du.middle_rows(0, t));
     }
   }
 
