@@ -214,6 +214,18 @@ TEST_CASE("an empty source gives an empty translation", "[models]") {
   CHECK(translate(packed, {}, config).empty());
 }
 
+TEST_CASE("a model whose scores are no numbers gives an empty translation that is not finished", "[models]") {
+  auto model = model_of<float>(TranslatorKind::vanilla);
+  model.parameters().output_bias.fill(NAN);
+  const PackedTranslator<float> packed(model);
+  const auto found = translate(packed, {{3, 4}, {}}, config_of(2));
+  CHECK(found[0].size() == 1);
+  CHECK(found[0][0].tokens.empty());
+  CHECK(!found[0][0].finished);
+  CHECK(found[1][0].finished);
+  CHECK_THROWS_AS(draw_translations<float>(packed, {{3}}, config_of(2), {}), ValueError);
+}
+
 TEST_CASE("without early stopping nothing that scores better is missed", "[models]") {
   const auto model = model_of<double>(TranslatorKind::vanilla);
   const PackedTranslator<double> packed(model);

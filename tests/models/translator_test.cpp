@@ -204,6 +204,8 @@ TEST_CASE("a translator says what does not fit", "[models]") {
   text.target[3] = 7;
   CHECK_THROWS_WITH(model.forward(text.batch<float>(), {}, cache),
                     "Translator::forward: target[3] is 7, expected in [0, 7)");
+  CHECK_THROWS_WITH(model.cross_attention(cache, 1, 0),
+                    "Translator::cross_attention: layer is 1, expected below num_decoder_layers, 1");
   text.target[3] = 6;
   text.target_sequences = Sequences({3, 4});
   CHECK_THROWS_WITH(model.forward(text.batch<float>(), {}, cache),

@@ -36,6 +36,7 @@ class BeamSearch {
     }
     for (std::size_t b = 0; b < found.size(); ++b) {
       if (batch_.source_length(static_cast<Index>(b)) == 0) found[b].assign(1, Hypothesis());
+      if (found[b].empty()) found[b].assign(1, nothing());
       if (static_cast<Index>(found[b].size()) > config_.n_best)
         found[b].resize(static_cast<std::size_t>(config_.n_best));
     }
@@ -44,6 +45,12 @@ class BeamSearch {
 
  private:
   using Child = typename DecodingBatch<T>::Child;
+
+  /// For scores among which there is none to choose: not numbers, or forbidden.
+  [[nodiscard]] static Hypothesis nothing() {
+    constexpr double kNever = -std::numeric_limits<double>::infinity();
+    return {{}, kNever, kNever, /*finished=*/false};
+  }
 
   /// The best continuations of each hypothesis: one more than the beam is wide, for one of them may be the end.
   void set_candidates() {

@@ -10,8 +10,9 @@ inline namespace MAT_ABI {
 ///
 /// In each step the beam_size best continuations of a source's hypotheses are followed. One that ends among them is
 /// finished and leaves the batch, as does a source that is done. A prefix, if there are any, is what the translation of
-/// that source begins with. An empty source has one hypothesis, an empty one. What a source gives does not depend, in
-/// any bit, on the others in the batch; batches of about equal lengths are the fastest.
+/// that source begins with. An empty source has one hypothesis, an empty one; a model whose scores are no numbers has
+/// an empty one that is not finished. What a source gives does not depend, in any bit, on the others in the batch;
+/// batches of about equal lengths are the fastest.
 ///
 /// Source:  Sutskever et al. (2014), "Sequence to sequence learning with neural networks", section 3.2; length_penalty
 ///          as in fairseq and CTranslate2.
