@@ -1,0 +1,11 @@
+# Runs translate.sh beside this file, which drives mat-translate as its users do.
+cmake_minimum_required(VERSION 3.25)
+find_program(sh sh)
+if(NOT sh)
+  message(NOTICE "skipped: there is no POSIX shell")
+  return()
+endif()
+execute_process(COMMAND ${sh} ${CMAKE_CURRENT_LIST_DIR}/translate.sh ${PROGRAM} ${BINARY_DIR} RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "translate.sh ended with ${result}")
+endif()
