@@ -44,7 +44,8 @@ class DeltaMemory:
         if self.additive:
             values = self.functional.pad(values, (0, 1), value=1.0)
         beta, gamma = (self.split(layer(h)) for layer in (self.beta, self.gamma))
-        return self.of_unit_length(self.split(self.key(shifted))), values, beta.sigmoid(), self.functional.logsigmoid(gamma)
+        keys = self.of_unit_length(self.split(self.key(shifted)))
+        return keys, values, beta.sigmoid(), self.functional.logsigmoid(gamma)
 
     def write(self, state, last, h):
         k, v, beta, log_gamma = self.written(last, h)
