@@ -41,7 +41,7 @@ class TranslationReport {
       body_ +=
           "<h2>Where the decoder looked</h2>\n<p>Each row is a piece of the translation; the darker a square, the more "
           "the decoder attended to that piece of the source while it wrote it. Bars, where there are some, are the "
-          "memory's weights of the source.</p>\n";
+          "memory's weights of the source.</p>\n<div class=\"row\">\n";
     }
     constexpr double kCell = 22, kTop = 110, kLeft = 130, kBars = 46;
     const double bars = a.memory.empty() ? 0.0 : kBars;
@@ -82,7 +82,7 @@ class TranslationReport {
         "}\n"
         "h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em }\n"
         "table { border-collapse: collapse } td { padding: .1em 1.5em .1em 0 } td:first-child { color: #666 }\n"
-        ".row { display: flex; flex-wrap: wrap; gap: 2em }\n"
+        ".row { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 0 2em } figure { margin: 0 }\n"
         "svg { display: block; margin: 1em 0; max-width: 100%; overflow: visible } svg text { font-size: 12px; fill: "
         "#333 }\n"
         ".target { text-anchor: end } .cell { fill: #14548c } .memory { fill: #c4621a } .axis { stroke: #999 }\n"
@@ -93,7 +93,7 @@ class TranslationReport {
     for (const auto& [name, value] : facts_) {
       page += "<tr><td>" + escaped(name) + "</td><td>" + escaped(value) + "</td></tr>\n";
     }
-    return page + "</table>\n" + body_ + "</body></html>\n";
+    return page + "</table>\n" + body_ + (alignments_ > 0 ? "</div>\n" : "") + "</body></html>\n";
   }
 
  private:

@@ -78,6 +78,10 @@ template <class T>
 class NeuralMAT;
 template <class T>
 class TextClassifier;
+template <class T, class Memory>
+class SegmentClassifier;
+template <class T>
+class DocumentClassifier;
 template <class T>
 class Transformer;
 template <class T>
@@ -94,12 +98,19 @@ template <class P>
 class Adam;
 template <class P>
 class AdamW;
+class Bleu;
+template <class T>
+class TranslatorTrainer;
 
 // io
 class Safetensors;
 class SafetensorsWriter;
 class Json;
 class Vocabulary;
+class Chrf;
+class SentencePieceTokenizer;
+template <class T, class Tokenizer>
+class TextTranslator;
 
 }  // namespace MAT_ABI
 }  // namespace mat
