@@ -35,8 +35,9 @@ enum class NeuralQuery {
 /// Biases are not written unless bias_rate says so: what all keys share would store the mean of the values there, and
 /// answers would be a guess among them. s keeps the step below what the curvature of the loss allows, whatever the
 /// inputs: see fast_weight_step_forward and surprise_forward. Without it (step_limit 0) s is 1 / the rows of the chunk.
-/// The gradient goes through the inner
-/// gradient, which makes it second order; `first_order` takes theta for a constant there.
+/// The gradient goes through the inner gradient, which makes it second order; `first_order` takes theta for a constant
+/// there. W_Q starts as W_K. Where keys are overwritten, small chunks and little momentum are better: what a chunk
+/// writes twice under a key is mixed, and momentum writes an old value once more.
 ///
 /// With write_rate_max 0 a state never changes, and with NeuralQuery::identity this is the article's MemoryLayer, bit
 /// for bit. A user who wants no learning at test time does not write.
@@ -104,10 +105,10 @@ class NeuralMemory {
 
   struct ReadCache {
     Sequences sequences;
-    ConstMatrixView<T> q;                            // [tokens, key_dim]
-    typename Linear<T>::Cache query_proj, out_proj;  //
-    Matrix<T> queries, y, dq;                        // [tokens, key_dim]
-    Matrix<T> hidden, dhidden;                       // [tokens, hidden]
+    ConstMatrixView<T> q;  // [tokens, key_dim]
+    typename Linear<T>::Cache query_proj, out_proj;
+    Matrix<T> queries, y, dq;   // [tokens, key_dim]
+    Matrix<T> hidden, dhidden;  // [tokens, hidden]
   };
 
   struct WriteCache {
@@ -132,11 +133,11 @@ class NeuralMemory {
     parameters_.write_rate.parameters().weight.fill(T(0));
     parameters_.write_rate.parameters().bias.fill(T(0));
     if (config_.query == NeuralQuery::projected) {
-      parameters_.query_proj.emplace(parameters_.key_proj.config(), random.split(5));
+      parameters_.query_proj = parameters_.key_proj;  // so that from the start a token finds what it wrote
     }
     if (config_.output_projection) {
       parameters_.out_proj.emplace(typename Linear<T>::Config{config_.key_dim, config_.features, false},
-                                   random.split(6));
+                                   random.split(5));
     }
     set_gate(config_.momentum / kMostMomentum, parameters_.momentum);
     set_gate(config_.forgetting, parameters_.forgetting);
