@@ -3,13 +3,14 @@
 //   mat-classify train --train train.tsv --valid valid.tsv --out model.safetensors
 //   mat-classify test model.safetensors test.tsv
 //   echo "How far is it ?" | mat-classify predict model.safetensors
+// With --segment N a model reads texts of any length N words at a time; --memory says what it keeps of those before.
 #include "support/classification_report.hpp"
 #include "support/command_line.hpp"
 #include "support/instruction_corpus.hpp"
 #include "support/line_reader.hpp"
 #include "support/progress_bar.hpp"
 
-#include <mat/io/classifier_file.hpp>
+#include <mat/io/document_classifier_file.hpp>
 #include <mat/training/log_file.hpp>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +18,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <variant>
 
 namespace {
 
@@ -24,10 +26,17 @@ using example::number;
 using example::UsageError;
 using example::whole;
 using Examples = std::vector<mat::LabelledText>;
+using AnyClassifier = std::variant<mat::TrainedClassifier, mat::TrainedDocumentClassifier>;
+
+/// The longest line of examples that --segment reads: it is held as a whole, while `predict` reads lines in parts.
+constexpr std::size_t kLongestDocument = std::size_t{1} << 30;
 
 struct Options {
   mat::ClassifierSettings settings;
   std::string kind = "mat";
+  mat::Index segment = 0;  // 0: the whole text at once
+  std::string memory = "pool";
+  mat::MemorySize memory_size;
   std::string train, validation, out, log;  // train
   std::string model, texts;                 // test and predict
   std::string folder;                       // demo
@@ -35,6 +44,15 @@ struct Options {
   int threads = 0;
   bool json = false;
 };
+
+/// What --memory takes: the kinds of memory, `pool` for none beside the sums that all have, and `last` to compare with.
+std::vector<std::string> memory_names() {
+  std::vector<std::string> names{"last", "pool"};
+  for (const mat::MemoryKind kind : mat::kMemoryKinds) {
+    if (kind != mat::MemoryKind::none) names.emplace_back(name_of(kind));
+  }
+  return names;
+}
 
 void add_model_options(CLI::App& app, Options& o) {
   auto& model = o.settings.model;
@@ -49,7 +67,14 @@ void add_model_options(CLI::App& app, Options& o) {
   add("--layers", model.layers, "Encoder layers", whole(0));
   add("--hidden", model.hidden, "Hidden features of feed-forward, memory and attention", whole(1));
   add("--filters", model.filters, "Filters over three words, beside the encoder; 0: none", whole(0));
+  add("--segment", o.segment, "Read texts of any length so many words at a time; 0: all of a text at once", whole(0));
+  add("--memory", o.memory, "What --segment keeps: pool, sums over all words; or a memory too; last: nothing",
+      CLI::IsMember(memory_names()));
+  add("--memory-rows", o.memory_size.rows, "Rows of the memories cache, tokens and knn; 0: their own default",
+      whole(0));
   add("--min-count", vocabulary.min_count, "Rarer words are unknown", whole(1));
+  add("--word-ngrams", vocabulary.word_ngrams, "Runs of 2 to so many words are features; 1: none", whole(1));
+  add("--max-chars", vocabulary.max_chars, "Parts of words of 3 to so many characters are features; 0: none", whole(0));
   add("--buckets", vocabulary.buckets, "Rows for parts and pairs of words; 0: words only", whole(0));
 }
 
@@ -128,6 +153,22 @@ mat::ConfusionMatrix evaluate(const mat::TrainedClassifier& classifier, const Ex
                                   mat::encode_examples(examples, classifier.vocabulary, classifier.labels));
 }
 
+mat::ConfusionMatrix evaluate(const mat::TrainedDocumentClassifier& classifier, const Examples& examples) {
+  return mat::evaluate_documents(classifier, examples);
+}
+
+mat::Index parameters_of(const mat::TrainedClassifier& classifier) {
+  return mat::parameter_count(classifier.model.parameters());
+}
+mat::Index parameters_of(const mat::TrainedDocumentClassifier& classifier) {
+  return classifier.model.visit([](const auto& model) { return mat::parameter_count(model.parameters()); });
+}
+
+void save(const std::string& path, const mat::TrainedClassifier& classifier) { mat::save_classifier(path, classifier); }
+void save(const std::string& path, const mat::TrainedDocumentClassifier& classifier) {
+  mat::save_document_classifier(path, classifier);
+}
+
 /// What would only fail after the training, checked before it.
 void check_output(const Options& o) {
   namespace fs = std::filesystem;
@@ -139,50 +180,109 @@ void check_output(const Options& o) {
   const mat::DurableFile can_be_created(o.out);
 }
 
+void check_model_options(const Options& o) {
+  const auto& model = o.settings.model;
+  if (model.dim % model.heads != 0) {
+    throw UsageError("--dim " + std::to_string(model.dim) + " is no multiple of --heads " +
+                     std::to_string(model.heads));
+  }
+  const auto& vocabulary = o.settings.vocabulary;
+  if (vocabulary.max_chars > 0 && vocabulary.max_chars < vocabulary.min_chars) {
+    throw UsageError("--max-chars is " + std::to_string(vocabulary.max_chars) + ", expected 0 or at least " +
+                     std::to_string(vocabulary.min_chars));
+  }
+  if (o.segment == 0 && o.memory != "pool") throw UsageError("--memory " + o.memory + " needs --segment");
+  if (o.segment > 0 && o.kind != "mat") throw UsageError("--segment needs --model mat");
+  if (o.segment > 0 && model.layers == 0) throw UsageError("--segment needs at least 1 of --layers");
+  if (o.memory_size.rows > mat::kMostMemoryRows) {
+    throw UsageError("--memory-rows is " + std::to_string(o.memory_size.rows) + ", expected at most " +
+                     std::to_string(mat::kMostMemoryRows));
+  }
+}
+
+AnyClassifier train_any(const Options& o, const Examples& train, const Examples& validation) {
+  Observer observer(o.log);
+  if (o.segment == 0) return mat::train_classifier(train, validation, o.settings, observer);
+  mat::DocumentClassifierSettings settings;
+  settings.vocabulary = o.settings.vocabulary;
+  settings.training = o.settings.training;
+  settings.model.text = o.settings.model;
+  settings.model.segments.length = o.segment;
+  settings.model.size = o.memory_size;
+  if (o.memory == "last") {
+    settings.model.segments.part = mat::DocumentPart::last_segment;
+  } else if (o.memory != "pool") {
+    settings.model.memory = mat::memory_kind_from_name(o.memory);
+  }
+  return mat::train_document_classifier(train, validation, settings, observer);
+}
+
 void run_train(Options o) {
   o.settings.model.kind = mat::classifier_kind_from_name(o.kind);
-  if (o.settings.model.dim % o.settings.model.heads != 0) {
-    throw UsageError("--dim " + std::to_string(o.settings.model.dim) + " is no multiple of --heads " +
-                     std::to_string(o.settings.model.heads));
-  }
-  const Examples train = mat::read_labelled_text(o.train);
+  check_model_options(o);
+  const std::size_t longest = o.segment > 0 ? kLongestDocument : mat::LabelledTextReader::kLongestLine;
+  const Examples train = mat::read_labelled_text(o.train, longest);
   const auto labels = mat::label_names(train);
   if (labels.size() < 2) throw mat::FileError(o.train + " has only the label '" + labels[0] + "', expected at least 2");
-  const Examples validation = o.validation.empty() ? Examples() : mat::read_labelled_text(o.validation, labels);
+  const Examples validation =
+      o.validation.empty() ? Examples() : mat::read_labelled_text(o.validation, labels, longest);
   check_output(o);
-  Observer observer(o.log);
-  const mat::TrainedClassifier classifier = mat::train_classifier(train, validation, o.settings, observer);
-  mat::save_classifier(o.out, classifier);
-  std::printf("%s: %zu examples, %zu labels, %td words\n", o.train.c_str(), train.size(), labels.size(),
-              classifier.vocabulary.size());
-  std::printf("%s: %s, %td parameters\n", o.out.c_str(), o.kind.c_str(),
-              mat::parameter_count(classifier.model.parameters()));
-  if (!validation.empty())
-    std::printf("validation %s\n", example::accuracy_text(evaluate(classifier, validation)).c_str());
+  const std::string kind = o.segment > 0 ? o.memory + " over segments of " + std::to_string(o.segment) : o.kind;
+  const auto report = [&](const auto& classifier) {
+    save(o.out, classifier);
+    std::printf("%s: %zu examples, %zu labels, %td words\n", o.train.c_str(), train.size(), labels.size(),
+                classifier.vocabulary.size());
+    std::printf("%s: %s, %td parameters\n", o.out.c_str(), kind.c_str(), parameters_of(classifier));
+    if (!validation.empty())
+      std::printf("validation %s\n", example::accuracy_text(evaluate(classifier, validation)).c_str());
+  };
+  std::visit(report, train_any(o, train, validation));
 }
 
 void run_test(const Options& o) {
-  const mat::TrainedClassifier classifier = mat::load_classifier(o.model);
-  const mat::ConfusionMatrix confusion = evaluate(classifier, mat::read_labelled_text(o.texts, classifier.labels));
-  if (o.json)
-    std::printf("%s\n", example::report_json(confusion, classifier.labels).dump().c_str());
-  else
-    example::print_report(confusion, classifier.labels);
+  const AnyClassifier any = mat::load_any_classifier(o.model);
+  const bool segments = std::holds_alternative<mat::TrainedDocumentClassifier>(any);
+  const std::size_t longest = segments ? kLongestDocument : mat::LabelledTextReader::kLongestLine;
+  const auto report = [&](const auto& classifier) {
+    const Examples examples = mat::read_labelled_text(o.texts, classifier.labels, longest);
+    const mat::ConfusionMatrix confusion = evaluate(classifier, examples);
+    if (o.json)
+      std::printf("%s\n", example::report_json(confusion, classifier.labels).dump().c_str());
+    else
+      example::print_report(confusion, classifier.labels);
+  };
+  std::visit(report, any);
+}
+
+void print_predictions(const std::vector<mat::Prediction>& predictions, mat::Index most) {
+  const std::size_t count = std::min(static_cast<std::size_t>(most), predictions.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    std::printf("%s%s\t%.4f", i > 0 ? "\t" : "", predictions[i].label.c_str(), predictions[i].probability);
+  }
+  std::printf("\n");
+  std::fflush(stdout);  // who writes a line into a pipe waits for its answer
+}
+
+void predict_lines(const mat::TrainedClassifier& classifier, mat::Index most) {
+  mat::TrainedClassifier::Cache cache;
+  example::LineReader reader;
+  for (std::string line; reader.next(line);) print_predictions(classifier.predict(line, cache), most);
+}
+/// Lines of any length, in parts.
+void predict_lines(const mat::TrainedDocumentClassifier& classifier, mat::Index most) {
+  using example::LinePart;
+  example::LineReader lines;
+  mat::TextReader text(classifier);
+  std::string part;
+  for (LinePart found = lines.next_part(part); found != LinePart::none; found = lines.next_part(part)) {
+    text.push(part);
+    if (found == LinePart::last) print_predictions(text.finish(), most);
+  }
 }
 
 void run_predict(const Options& o) {
-  const mat::TrainedClassifier classifier = mat::load_classifier(o.model);
-  const std::size_t most = std::min(static_cast<std::size_t>(o.most), classifier.labels.size());
-  mat::TrainedClassifier::Cache cache;
-  example::LineReader reader;
-  for (std::string line; reader.next(line);) {
-    const std::vector<mat::Prediction> predictions = classifier.predict(line, cache);
-    for (std::size_t i = 0; i < most; ++i) {
-      std::printf("%s%s\t%.4f", i > 0 ? "\t" : "", predictions[i].label.c_str(), predictions[i].probability);
-    }
-    std::printf("\n");
-    std::fflush(stdout);  // who writes a line into a pipe waits for its answer
-  }
+  const AnyClassifier any = mat::load_any_classifier(o.model);
+  std::visit([&](const auto& classifier) { predict_lines(classifier, o.most); }, any);
 }
 
 void write_examples(const std::filesystem::path& path, const Examples& examples) {

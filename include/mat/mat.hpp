@@ -74,14 +74,20 @@ namespace mat {}
 #include <mat/memory/state_gradient.hpp>
 #include <mat/memory/stream_pool.hpp>
 #include <mat/models/beam_search.hpp>
+#include <mat/models/classifier_head.hpp>
+#include <mat/models/classifier_input.hpp>
 #include <mat/models/decoding.hpp>
 #include <mat/models/decoding_batch.hpp>
 #include <mat/models/decoding_config.hpp>
+#include <mat/models/document_classifier.hpp>
+#include <mat/models/document_segments.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
 #include <mat/models/neural_mat.hpp>
 #include <mat/models/packed_translator.hpp>
 #include <mat/models/sampling.hpp>
+#include <mat/models/segment_classifier.hpp>
+#include <mat/models/segment_reader.hpp>
 #include <mat/models/source_memory.hpp>
 #include <mat/models/stream.hpp>
 #include <mat/models/text_classifier.hpp>
@@ -133,6 +139,7 @@ namespace mat {}
 #include <mat/training/adamw.hpp>
 #include <mat/training/batching.hpp>
 #include <mat/training/bleu.hpp>
+#include <mat/training/classifier_run.hpp>
 #include <mat/training/classifier_trainer.hpp>
 #include <mat/training/clip.hpp>
 #include <mat/training/cross_entropy.hpp>
@@ -143,6 +150,7 @@ namespace mat {}
 #include <mat/training/parameter_groups.hpp>
 #include <mat/training/progress.hpp>
 #include <mat/training/schedule.hpp>
+#include <mat/training/segment_classifier_run.hpp>
 #include <mat/training/sgd.hpp>
 #include <mat/training/stream_trainer.hpp>
 #include <mat/training/targets.hpp>

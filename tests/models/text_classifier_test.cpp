@@ -85,6 +85,7 @@ TEST_CASE("a text of one batch can be appended to another, with its features", "
   for (Index i = 0; i < data.size(); ++i) batch.append(data, i);
   CHECK(batch == data);
   CHECK_THROWS_WITH(batch.append(data, 3), "TokenBatch::append: text is 3, expected in [0, 3)");
+  CHECK_THROWS_WITH(batch.add_tokens(data, 5, 2), "TokenBatch::add_tokens: the last token is 7, expected at most 6");
 }
 
 TEST_CASE("a token's vector is that of its word and the sum of its features over the root of their number",

@@ -45,6 +45,27 @@ TEST_CASE("max_over_tokens_backward is the gradient of max_over_tokens_forward",
   CHECK(gradient_error(loss, x, dx) < 1e-6);
 }
 
+TEST_CASE("a running maximum keeps the larger of both, the state's of equal ones", "[ops]") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Matrix<float> state({2, 3}, {1, 2, -1, nan, 0, 4}), y({2, 3}, {2, 2, -2, 5, nan, 4});
+  Matrix<float> next({2, 3}), dnext({2, 3}), dstate({2, 3}), dy({2, 3});
+  dnext.fill(1);
+  dstate.fill(10);
+  running_max_forward<float>(state, y, next);
+  CHECK(Matrix<float>(next.view().middle_rows(0, 1)) == Matrix<float>({1, 3}, {2, 2, -1}));
+  CHECK(std::isnan(next(1, 0)));
+  CHECK(std::isnan(next(1, 1)));
+  CHECK(next(1, 2) == 4);
+  running_max_backward<float>(dnext, state, y, dstate, dy);
+  CHECK(dy == Matrix<float>({2, 3}, {1, 0, 0, 0, 1, 0}));
+  CHECK(dstate == Matrix<float>({2, 3}, {10, 11, 11, 11, 10, 11}));
+  Matrix<float> narrow({2, 2});
+  CHECK_THROWS_WITH(running_max_forward<float>(state, narrow, next),
+                    "running_max_forward: y is [2, 2], expected [2, 3]");
+  CHECK_THROWS_WITH(running_max_backward<float>(dnext, state, y, narrow, dy),
+                    "running_max_backward: dstate is [2, 2], expected [2, 3]");
+}
+
 TEST_CASE("a maximum over tokens that does not fit is refused", "[ops]") {
   const Matrix<float> x({5, 2});
   Matrix<float> y({3, 2}), narrow({3, 1}), dx({5, 3});

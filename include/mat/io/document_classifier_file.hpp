@@ -6,11 +6,13 @@
 namespace mat {
 inline namespace MAT_ABI {
 
+/// The most rows of a memory that a file may ask for.
+inline constexpr Index kMostMemoryRows = 65536;
+
 namespace detail {
 
 inline constexpr const char* kDocumentClassifierFormat = "mat document classifier";
 inline constexpr const char* kDocumentClassifierVersion = "1";
-inline constexpr Index kMostMemoryRows = 65536;
 
 template <class Walk>
 void walk_settings(DocumentClassifier<float>::Config& config, const Walk& walk) {

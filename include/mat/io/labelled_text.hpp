@@ -27,7 +27,8 @@ struct LabelledText {
 ///     __label__label text           fastText: the label ends at the first space or tab
 ///
 /// Which of the two a file is, its first example says; a file that mixes them is refused. Lines end with LF or CR LF, a
-/// byte order mark is passed over, empty lines are skipped, and a text may be empty. Memory is taken for one line.
+/// byte order mark is passed over, empty lines are skipped, and a text may be empty. Memory is taken for one line, of
+/// at most `longest_line` bytes.
 ///
 /// Errors: FileError, `LabelledText: train.tsv: line 3 has no tab, expected label<TAB>text`; lines and bytes count from
 ///         1. At the end of a file without an example, too.
@@ -36,7 +37,8 @@ class LabelledTextReader {
   enum class Format { kTabs, kFastText };
   static constexpr std::size_t kLongestLine = 1 << 20;
 
-  explicit LabelledTextReader(const std::string& path) : file_(path), left_(file_.size()) {}
+  explicit LabelledTextReader(const std::string& path, std::size_t longest_line = kLongestLine)
+      : file_(path), left_(file_.size()), longest_line_(longest_line) {}
 
   /// The next example, or false at the end of the file.
   [[nodiscard]] bool next(LabelledText& example) {
@@ -80,7 +82,7 @@ class LabelledTextReader {
   /// The next line without its end; it lives until the next call.
   [[nodiscard]] bool next_line(std::string_view& line) {
     std::size_t end = buffer_.find('\n', next_);
-    while (end == std::string::npos && left_ > 0 && buffer_.size() - next_ <= kLongestLine) {
+    while (end == std::string::npos && left_ > 0 && buffer_.size() - next_ <= longest_line_) {
       buffer_.erase(0, std::exchange(next_, 0));
       const std::size_t searched = buffer_.size();
       const std::uint64_t count = std::min(left_, kChunk);
@@ -92,7 +94,7 @@ class LabelledTextReader {
     ++line_;
     line = std::string_view(buffer_).substr(next_, end == std::string::npos ? end : end - next_);
     next_ = end == std::string::npos ? buffer_.size() : end + 1;
-    if (line.size() > kLongestLine) fail("has more than " + std::to_string(kLongestLine) + " bytes");
+    if (line.size() > longest_line_) fail("has more than " + std::to_string(longest_line_) + " bytes");
     check_utf8(line);
     if (line_ == 1 && line.substr(0, kByteOrderMark.size()) == kByteOrderMark)
       line.remove_prefix(kByteOrderMark.size());
@@ -130,6 +132,7 @@ class LabelledTextReader {
 
   FileReader file_;
   std::uint64_t left_ = 0;  // bytes of the file that are not in the buffer yet
+  std::size_t longest_line_;
   std::string buffer_;
   std::size_t next_ = 0;  // where in the buffer the next line begins
   Index line_ = 0;
@@ -139,9 +142,10 @@ class LabelledTextReader {
 
 /// All examples of a file whose labels are all among `labels`.
 /// Errors: as the reader's, `... line 3 has the label 'x', expected one of 'a', 'b'`.
-[[nodiscard]] inline std::vector<LabelledText> read_labelled_text(const std::string& path,
-                                                                  const std::vector<std::string>& labels) {
-  LabelledTextReader reader(path);
+[[nodiscard]] inline std::vector<LabelledText> read_labelled_text(
+    const std::string& path, const std::vector<std::string>& labels,
+    std::size_t longest_line = LabelledTextReader::kLongestLine) {
+  LabelledTextReader reader(path, longest_line);
   std::vector<LabelledText> examples;
   for (LabelledText example; reader.next(example);) {
     if (std::find(labels.begin(), labels.end(), example.label) == labels.end()) {
@@ -155,8 +159,9 @@ class LabelledTextReader {
 }
 
 /// All examples of a file.
-[[nodiscard]] inline std::vector<LabelledText> read_labelled_text(const std::string& path) {
-  LabelledTextReader reader(path);
+[[nodiscard]] inline std::vector<LabelledText> read_labelled_text(
+    const std::string& path, std::size_t longest_line = LabelledTextReader::kLongestLine) {
+  LabelledTextReader reader(path, longest_line);
   std::vector<LabelledText> examples;
   for (LabelledText example; reader.next(example);) examples.push_back(example);
   return examples;
