@@ -7,6 +7,7 @@
 #include <mat/io/training_file.hpp>
 #include <mat/io/translation_score.hpp>
 #include <mat/io/translator_file.hpp>
+#include <mat/io/vocabulary.hpp>
 #include <mat/training/translator_trainer.hpp>
 
 #include <chrono>

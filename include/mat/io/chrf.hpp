@@ -2,9 +2,10 @@
 
 #include <mat/core/error.hpp>
 #include <mat/io/tokenize_13a.hpp>
-#include <mat/io/vocabulary.hpp>
 
+#include <algorithm>
 #include <array>
+#include <unordered_map>
 
 namespace mat {
 inline namespace MAT_ABI {

@@ -86,29 +86,28 @@ inline void replace_all(std::string& text, std::string_view from, std::string_vi
   }
 
   // Each pass works on what the one before it left; a pair that fits is passed over as a whole.
-  std::string marks = " ", before = "", after = "", result = "";
-  for (const char c : line) is_mark(c) ? (marks += ' ', marks += c, marks += ' ') : marks += c;
-  marks += ' ';
-  const auto pass = [](const std::string& from, std::string& to, const auto& fits, const auto& write) {
+  const auto pass = [](const std::string& from, const auto& fits, const char* before, const char* after) {
+    std::string to;
     for (std::size_t i = 0; i < from.size(); ++i) {
       if (i + 1 < from.size() && fits(from[i], from[i + 1])) {
-        write(to, from[i], from[i + 1]);
-        ++i;
+        to += before;
+        (to += from[i]) += ' ';
+        (to += from[++i]) += after;
       } else {
         to += from[i];
       }
     }
+    return to;
   };
-  const auto apart = [](std::string& to, char a, char b) { ((to += a) += ' ') += b; };
-  pass(
-      marks, before, [&](char a, char b) { return !is_digit(a) && is_point(b); },
-      [&](std::string& to, char a, char b) { apart(to, a, b), to += ' '; });
-  pass(
-      before, after, [&](char a, char b) { return is_point(a) && !is_digit(b); },
-      [&](std::string& to, char a, char b) { to += ' ', apart(to, a, b); });
-  pass(
-      after, result, [&](char a, char b) { return is_digit(a) && b == '-'; },
-      [&](std::string& to, char a, char b) { apart(to, a, b), to += ' '; });
+  std::string result = " ";
+  for (const char c : line) result += is_mark(c) ? std::string{' ', c, ' '} : std::string{c};
+  result += ' ';
+  result = pass(
+      result, [&](char a, char b) { return !is_digit(a) && is_point(b); }, "", " ");
+  result = pass(
+      result, [&](char a, char b) { return is_point(a) && !is_digit(b); }, " ", "");
+  result = pass(
+      result, [&](char a, char b) { return is_digit(a) && b == '-'; }, "", " ");
   return split_at_white_space(result);
 }
 

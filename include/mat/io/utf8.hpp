@@ -56,6 +56,14 @@ inline void append_utf8(std::string& text, std::uint32_t code_point) {
 
 namespace detail {
 
+/// The code point of `length` bytes of valid UTF-8 (see utf8_length).
+[[nodiscard]] inline std::uint32_t utf8_code_point(std::string_view text, std::size_t position, std::size_t length) {
+  const auto byte = [&](std::size_t i) { return std::uint32_t{static_cast<unsigned char>(text[position + i])}; };
+  std::uint32_t code_point = length == 1 ? byte(0) : byte(0) & (0x7Fu >> length);
+  for (std::size_t i = 1; i < length; ++i) code_point = code_point << 6 | (byte(i) & 0x3Fu);
+  return code_point;
+}
+
 /// A name from a file as a message may show it: in quotes, control characters as "\x1B", cut after about 100 bytes.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
   constexpr std::size_t kLongest = 100;

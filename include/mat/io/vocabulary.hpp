@@ -37,14 +37,6 @@ inline constexpr std::uint64_t kFnvStart = 0xCBF29CE484222325u;
   return hash;
 }
 
-/// The code point of `length` bytes of valid UTF-8 (see utf8_length).
-[[nodiscard]] inline std::uint32_t utf8_code_point(std::string_view text, std::size_t position, std::size_t length) {
-  const auto byte = [&](std::size_t i) { return std::uint32_t{static_cast<unsigned char>(text[position + i])}; };
-  std::uint32_t code_point = length == 1 ? byte(0) : byte(0) & (0x7Fu >> length);
-  for (std::size_t i = 1; i < length; ++i) code_point = code_point << 6 | (byte(i) & 0x3Fu);
-  return code_point;
-}
-
 /// The small letter of a capital one: ASCII, Latin-1, Latin Extended-A, Greek and Cyrillic.
 [[nodiscard]] inline std::uint32_t lowercase_of(std::uint32_t c) {
   const auto between = [c](std::uint32_t low, std::uint32_t high) { return c >= low && c <= high; };
