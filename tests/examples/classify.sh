@@ -95,7 +95,41 @@ if printf 'good\nbad \377\n' | "$program" predict model >predict.out 2>predict.e
 equal "what predict says" "$(cat predict.err)" "mat-classify: standard input: line 2 is not UTF-8 at byte 5"
 equal "the answers before" "$(wc -l <predict.out | tr -d ' ')" 1
 
+echo "segments: the first words tell the class, the window sees two"
+awk 'BEGIN {
+  split("stars planets comets orbits", sky); split("rivers oceans waves tides", water)
+  for (i = 0; i < 80; ++i) {
+    line = (i % 2 ? "sky\t" sky[int(i / 2) % 4 + 1] : "water\t" water[int(i / 2) % 4 + 1])
+    for (t = 0; t < 5 + i % 3; ++t) line = line " word" (7 * i + 3 * t) % 5
+    print line
+  }
+}' >long.tsv
+train long.tsv last --epochs 8 --filters 8 --segment 2 --memory last >/dev/null 2>&1
+equal "what the last window tells" "$("$program" test last long.tsv | tail -n 1)" "accuracy 0.5000 (40/80)"
+for memory in pool delta; do
+  train long.tsv $memory --epochs 8 --filters 8 --segment 2 --memory $memory >train.out 2>/dev/null
+  equal "what train prints" "$(sed -n '2s/,.*//p' train.out)" "$memory: $memory over segments of 2"
+  equal "what $memory tells" "$("$program" test $memory long.tsv | tail -n 1)" "accuracy 1.0000 (80/80)"
+done
+printf 'orbits word1 word2 word3\r\n\ntides word4 word0 word1' | "$program" predict pool >answers.out
+equal "the answers to 3 lines, one of them empty" "$(wc -l <answers.out | tr -d ' ')" 3
+equal "the first and the last answer" "$(cut -f 1 answers.out | sed -n '1p;3p' | tr '\n' ' ')" "sky water "
+awk 'BEGIN { printf "planets"; for (i = 0; i < 200000; ++i) printf " word%d", i % 5; printf "\nwaves word0\n" }' >long.txt
+[ "$(head -n 1 long.txt | wc -c)" -gt 1048576 ] || fail "the line is too short for this test"
+equal "the answers to a long line and a short one" "$("$program" predict pool <long.txt | wc -l | tr -d ' ')" 2
+if "$program" predict model <long.txt >/dev/null 2>predict.err; then fail "a long line, but answered"; fi
+equal "what predict says" "$(cat predict.err)" "mat-classify: standard input: line 1 has more than 1048576 bytes"
+{ head -c 1200000 long.txt && printf ' bad \377\n'; } >bad.txt
+if "$program" predict pool <bad.txt >/dev/null 2>predict.err; then fail "not UTF-8, but answered"; fi
+equal "what predict says" "$(cat predict.err)" "mat-classify: standard input: line 1 is not UTF-8 at byte 1200006"
+
 echo "mistakes on the command line"
+refused 2 "--memory delta needs --segment" train --train train.tsv --out new --memory delta
+refused 2 "--segment needs --model mat" train --train train.tsv --out new --segment 8 --model vanilla
+refused 2 "--segment needs at least 1 of --layers" train --train train.tsv --out new --segment 8 --layers 0
+refused 2 "--memory-rows is 65537, expected at most 65536" train --train train.tsv --out new --segment 8 \
+  --memory cache --memory-rows 65537
+refused 2 "--max-chars is 2, expected 0 or at least 3" train --train train.tsv --out new --max-chars 2
 refused 2 "there is no command, expected demo, train, test or predict (or --help)"
 refused 2 "'trian' is no command, expected demo, train, test or predict (or --help)" trian
 refused 2 "--dim: the value is 0, expected a whole number of at least 1" train --train train.tsv --out new --dim 0
