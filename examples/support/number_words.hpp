@@ -12,7 +12,8 @@ namespace example {
 namespace detail {
 
 inline void check_number(const char* where, mat::Index number) {
-  mat::check_value(number >= 0 && number <= 999999, std::string(where) + ": number", number, "in [0, 999999]");
+  if (number >= 0 && number <= 999999) return;
+  mat::detail::throw_value_error({where, "number"}, std::to_string(number), "in [0, 999999]");
 }
 
 }  // namespace detail
