@@ -18,6 +18,7 @@ void run_memory_tokens(const Case& c, Results& results) {
   layer.d_model = c.config().at("d").as_index();
   layer.nhead = c.config().at("h").as_index();
   layer.dim_feedforward = c.config().at("ff").as_index();
+  layer.norm_first = c.flag("norm_first", true);  // as the cases were made, though their config does not say it
   config.encoder.num_layers = c.number("layers", 1);
   config.causal = c.flag("decoder");
   config.memory.count = c.config().at("n").as_index();

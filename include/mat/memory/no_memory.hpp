@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mat/core/random.hpp>
 #include <mat/memory/memory.hpp>
 
 namespace mat {
