@@ -30,7 +30,7 @@ inline void check_number(const char* where, mat::Index number) {
   const auto with_rest = [](const std::string& text, const char* between, mat::Index rest) {
     return rest == 0 ? text : text + between + english_number(rest);
   };
-  if (number < 20) return kSmall[static_cast<std::size_t>(number)];
+  if (number < 20) return kSmall.at(static_cast<std::size_t>(number));
   if (number < 100) return with_rest(kTens[static_cast<std::size_t>(number / 10)], "-", number % 10);
   if (number < 1000) return with_rest(english_number(number / 100) + " hundred", " ", number % 100);
   return with_rest(english_number(number / 1000) + " thousand", " ", number % 1000);
@@ -51,7 +51,7 @@ inline void check_number(const char* where, mat::Index number) {
     if (part % 100 == 1) text.pop_back();
     return text;
   };
-  if (number < 20) return kSmall[static_cast<std::size_t>(number)];
+  if (number < 20) return kSmall.at(static_cast<std::size_t>(number));
   if (number < 100) {
     const std::string tens = kTens[static_cast<std::size_t>(number / 10)];
     return number % 10 == 0 ? tens : before_more(number % 10) + "und" + tens;
