@@ -1,6 +1,6 @@
 #pragma once
 
-#include "support/line_reader.hpp"
+#include <examples/support/line_reader.hpp>
 
 #include <mat/io/sentencepiece_tokenizer.hpp>
 #include <mat/io/text_translator.hpp>
