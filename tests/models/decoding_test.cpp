@@ -96,7 +96,14 @@ template <class T>
 std::vector<Hypothesis> reference(const Translator<T>& model, const Tokens& source, const DecodingConfig& config) {
   std::vector<Hypothesis> open(1), found;
   const auto better = [](const Hypothesis& x, const Hypothesis& y) { return x.log_probability > y.log_probability; };
-  for (Index length = 1; !open.empty() && static_cast<Index>(found.size()) < config.beam_size; ++length) {
+  const auto by_score = [](const Hypothesis& x, const Hypothesis& y) { return x.score > y.score; };
+  const auto is_done = [&] {
+    if (open.empty()) return true;
+    if (static_cast<Index>(found.size()) < config.beam_size) return false;
+    std::stable_sort(found.begin(), found.end(), by_score);
+    return open.front().score <= found[static_cast<std::size_t>(config.n_best - 1)].score;
+  };
+  for (Index length = 1; !is_done(); ++length) {
     std::vector<Hypothesis> all;
     for (const Hypothesis& hypothesis : open) {
       const auto log_p = log_probabilities(model, source, hypothesis.tokens);
@@ -120,12 +127,12 @@ std::vector<Hypothesis> reference(const Translator<T>& model, const Tokens& sour
         open.push_back(all[rank]);
       }
     }
-    if (static_cast<Index>(found.size()) >= config.beam_size || length < most_tokens(config, source)) continue;
+    if (is_done() || length < most_tokens(config, source)) continue;
     for (Hypothesis& hypothesis : open) hypothesis.finished = false;
     found.insert(found.end(), open.begin(), open.end());
     open.clear();
   }
-  std::stable_sort(found.begin(), found.end(), [](const auto& x, const auto& y) { return x.score > y.score; });
+  std::stable_sort(found.begin(), found.end(), by_score);
   found.resize(static_cast<std::size_t>(config.n_best));
   return found;
 }

@@ -119,11 +119,12 @@ class BeamSearch {
 
   [[nodiscard]] bool is_done(Index b, const std::vector<Hypothesis>& found) const {
     const auto count = static_cast<Index>(found.size());
-    if (config_.early_stopping) return count >= config_.beam_size;
-    if (count < config_.n_best) return false;
-    // More tokens only lower log p; the most that a greater length can do for it:
-    const double most = batch_.score(next_.front().log_probability, batch_.most_tokens(b));
-    return most <= found[static_cast<std::size_t>(config_.n_best - 1)].score;
+    if (count < (config_.early_stopping ? config_.beam_size : config_.n_best)) return false;
+    // More tokens only lower log p; the most that a greater length can do for it is that of the longest. A model that
+    // is sure fills the beam with what it does not believe in: early stopping waits while the best is still open.
+    const Child& best = next_.front();
+    const Index length = config_.early_stopping ? batch_.generated(best.parent) + 1 : batch_.most_tokens(b);
+    return batch_.score(best.log_probability, length) <= found[static_cast<std::size_t>(config_.n_best - 1)].score;
   }
 
   const DecodingConfig& config_;

@@ -16,7 +16,8 @@ struct DecodingConfig {
   Index n_best = 1;              ///< Hypotheses of a source that are returned.
   /// A hypothesis scores log p / length^length_penalty, its end counted: 0 favours short ones, 1 takes the mean.
   double length_penalty = 1;
-  /// A source is done with beam_size finished hypotheses; without, once nothing can overtake its n_best.
+  /// A source is done with beam_size finished hypotheses of which n_best score better than all that are open; without,
+  /// once nothing can overtake its n_best.
   bool early_stopping = true;
   // The most tokens of a translation are min(max_length, ratio * source tokens + extra).
   double max_length_ratio = 2;
