@@ -7,6 +7,7 @@
 #include <bench/tasks/models.hpp>
 #include <bench/tasks/training.hpp>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <iterator>
 
@@ -97,10 +98,8 @@ class Experiment {
         recurrence_(typename mat::Recurrence<Model>::Config{}) {}
 
   Result run(const std::string& name) {
-    const auto start = std::chrono::steady_clock::now();
-    const auto seconds = [&] {
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    };
+    const std::clock_t start = std::clock();
+    const auto seconds = [&] { return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC; };
     mat::ScheduleConfig config;
     config.learning_rate = o_.model.learning_rate;
     config.warmup_steps = std::min<Index>(100, o_.model.steps / 10);

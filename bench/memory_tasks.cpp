@@ -1,13 +1,15 @@
 // Which memory learns what? Trains a small decoder with each memory on tasks that need one, under the same budget, and
 // prints one table: accuracy over several seeds, parameters, bytes of state, steps and seconds.
 //   mat-memory-tasks                                       everything, half an hour or more
-//   mat-memory-tasks --task recall overwrite --memory none delta neural --seeds 1
+//   mat-memory-tasks --task recall overwrite --memory none delta neural --seeds 1 --json runs.json
+//   mat-memory-tasks --table runs.json                     the table of trainings that were recorded, some at a time
 #include <CLI/CLI.hpp>
 #include <bench/tasks/models.hpp>
 #include <bench/tasks/report.hpp>
 #include <bench/tasks/training.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 namespace {
 
@@ -20,6 +22,7 @@ struct Options {
   int threads = 1;
   bool quiet = false;
   std::string data, json;
+  std::vector<std::string> recorded;
 };
 
 void add_options(CLI::App& app, Options& o) {
@@ -33,6 +36,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--threads", o.threads, "Threads")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--data", o.data, "The folder with babi/")->capture_default_str();
   app.add_option("--json", o.json, "A file to which a line of JSON is added for each training");
+  app.add_option("--table", o.recorded, "Trains nothing: the table of the runs in files that --json wrote");
   app.add_flag("--quiet", o.quiet, "No progress on stderr");
 }
 
@@ -70,6 +74,16 @@ void append(const std::string& path, const std::string& text) {
   });
 }
 
+[[nodiscard]] Runs read_runs(const std::vector<std::string>& paths) {
+  Runs runs;
+  for (const std::string& path : paths) {
+    std::ifstream file(path);
+    if (!file) throw mat::FileError(path + ": cannot be read");
+    for (std::string line; std::getline(file, line);) runs.push_back(run_from_json(line, path));
+  }
+  return runs;
+}
+
 void train_all(const Options& o) {
   std::printf("%s", table_head().c_str());
   for (const std::string& name : o.tasks) {
@@ -78,9 +92,9 @@ void train_all(const Options& o) {
       Runs runs;
       for (Index seed = o.first_seed; seed < o.first_seed + o.seeds; ++seed) {
         runs.push_back(train(memory, task, seed, o.quiet));
-        append(o.json, json_line(task, runs.back()));
+        append(o.json, json_line(runs.back()));
       }
-      std::printf("%s", table_rows(task, runs).c_str());
+      std::printf("%s", table_rows(runs).c_str());
       std::fflush(stdout);
     }
   }
@@ -100,7 +114,11 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   mat::set_threads(options.threads);
   try {
-    train_all(options);
+    if (!options.recorded.empty()) {
+      std::printf("%s", table_of(read_runs(options.recorded)).c_str());
+    } else {
+      train_all(options);
+    }
   } catch (const mat::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
