@@ -55,6 +55,7 @@ class LanguageModel {
     Dropout dropout;
     typename Embedding<T>::Cache embedding;
     Matrix<T> embedded, dembedded;  // with dropout: [tokens, d_model]
+    ConstMatrixView<T> dx;          // after a backward, the gradient of the embedded tokens: [tokens, d_model]
     typename Decoder::Cache decoder;
     ConstMatrixView<T> y;  // [tokens, d_model]
     typename Linear<T>::Cache head;
@@ -110,6 +111,7 @@ class LanguageModel {
       dropout_backward<T>(cache.dropout.split(0), d, cache.dembedded);
       d = cache.dembedded;
     }
+    cache.dx = d;
     parameters_.embedding.backward(d, cache.embedding, grads.embedding.parameters());
   }
 
