@@ -25,9 +25,11 @@ namespace example {
 ///
 ///     epoch 2/5   loss 0.4312   validation 0.8910   21300 tokens/s   0:07
 ///     epoch 3/5 [#########                     ] loss 0.3120   21300 tokens/s   0:12 left
+///
+/// One of several trainings has a name, which stands in the place of the epoch.
 class ProgressBar {
  public:
-  ProgressBar() = default;
+  explicit ProgressBar(std::string name = "") : name_(std::move(name)) {}
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
   ~ProgressBar() { clear(); }
@@ -64,7 +66,8 @@ class ProgressBar {
     visible_ = false;
   }
 
-  [[nodiscard]] static std::string epoch(const mat::Progress& p) {
+  [[nodiscard]] std::string epoch(const mat::Progress& p) const {
+    if (!name_.empty()) return name_;
     return "epoch " + std::to_string(p.epoch) + "/" + std::to_string(p.epochs);
   }
   [[nodiscard]] static std::string validation(const mat::Progress& p) {
@@ -79,6 +82,7 @@ class ProgressBar {
     return std::to_string(whole / 60) + (rest.size() < 2 ? ":0" : ":") + rest;
   }
 
+  std::string name_;
   bool on_terminal_ = stderr_is_terminal(), visible_ = false;
   double drawn_ = -1.0, tokens_per_second_ = 0.0, loss_ = 0.0;
 };

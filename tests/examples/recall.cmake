@@ -1,0 +1,11 @@
+# Runs recall.sh beside this file, which drives mat-recall as its users do.
+cmake_minimum_required(VERSION 3.25)
+find_program(sh sh)
+if(NOT sh)
+  message(NOTICE "skipped: there is no POSIX shell")
+  return()
+endif()
+execute_process(COMMAND ${sh} ${CMAKE_CURRENT_LIST_DIR}/recall.sh ${PROGRAM} ${BINARY_DIR} RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "recall.sh ended with ${result}")
+endif()
