@@ -27,7 +27,7 @@ struct Options {
   bool json = false;
 };
 
-constexpr Index kTestStories = 100, kStreamStories = 10;
+constexpr Index kTestStories = 100, kStreamStories = 10, kMemoryTokens = 4;
 
 void add_options(CLI::App& app, Options& o) {
   app.option_defaults()->always_capture_default();
@@ -44,7 +44,7 @@ void add_options(CLI::App& app, Options& o) {
 /// The stories of training are short; those that are asked about are many times as long.
 [[nodiscard]] example::RecallStoryConfig training_stories() {
   example::RecallStoryConfig config;
-  config.pages = 6;
+  config.pages = 8;
   return config;
 }
 
@@ -131,9 +131,11 @@ class Observer {
                                           const std::vector<example::RecallStory>& stories) {
   example::RecallResult result;
   result.name = name;
-  return bench::with_memory(name, task, [&](auto type, const auto& config) {
+  return bench::with_memory(name, task, [&](auto type, auto config) {
     using Memory = typename decltype(type)::Memory;
     using Model = mat::LanguageModel<float, Memory>;
+    // As many rows as a cache has would pass through every layer with each page, before it and after it.
+    if constexpr (Memory::kPlace == mat::MemoryPlace::tokens) config.decoder.memory.count = kMemoryTokens;
     bench::TaskTraining<Memory> training(task, config, seed);
     Observer observer(task, result);
     const bench::Run run = training.run([&](const bench::Run&, const bench::StepReport& report) { observer(report); });

@@ -87,14 +87,15 @@ struct RecallStory {
 struct RecallStoryConfig {
   Index pages = 64, page_tokens = 9;
   Index things = 10;                      ///< That a story tells of: different nouns, each with a colour.
-  double facts = 0.45, questions = 0.45;  ///< Of the sentences that fit; the rest is filler.
+  double facts = 0.45, questions = 0.35;  ///< Of the sentences that fit; the rest is filler.
 };
 
 /// Makes up stories, the same for equal generators.
 ///
 ///     emma moves the red key upstairs . | silence . | where is the blue lamp ? | rain falls .
 ///
-/// Every thing that was told of is as likely to be asked for: to remember only the newest helps little.
+/// A thing is asked for once after each time that it was told of, and every such thing is as likely: to remember only
+/// the newest helps little.
 class RecallStoryteller {
  public:
   /// Errors: ValueError for pages below 1, pages too short for a fact, or more things than there are.
@@ -126,7 +127,8 @@ class RecallStoryteller {
 
   struct Thing {
     std::string name;
-    Index told = 0;  // how often
+    Index told = 0;     // how often
+    bool open = false;  // not asked for since
     Index place = 0, page = 0, token = 0;
   };
   struct Draft {
@@ -174,18 +176,20 @@ class RecallStoryteller {
     thing.place = thing.told == 0 ? draft.draw(places) : (thing.place + 1 + draft.draw(places - 1)) % places;
     add_sentence(draft, draft.pick(forms), thing.name, at(RecallWords::places(), thing.place));
     ++thing.told;
+    thing.open = true;
     thing.page = static_cast<Index>(draft.story.pages.size()) - 1;
     thing.token = length(draft) - 2;
   }
 
   void add_question(Draft& draft) const {
     const auto page = static_cast<Index>(draft.story.pages.size()) - 1;
-    const Thing* asked = nullptr;
-    Index known = 0;
-    for (const Thing& thing : draft.things) {
-      if (thing.told > 0 && draft.draw(++known) == 0) asked = &thing;
+    Thing* asked = nullptr;
+    Index open = 0;
+    for (Thing& thing : draft.things) {
+      if (thing.open && draft.draw(++open) == 0) asked = &thing;
     }
     if (asked == nullptr) return;
+    asked->open = false;
     add_sentence(draft, "where is the T ?", asked->name, "");
     const Index answer = words_.id(at(RecallWords::places(), asked->place));
     draft.story.pages.back().targets.back() = answer;
