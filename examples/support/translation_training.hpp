@@ -1,7 +1,5 @@
 #pragma once
 
-#include <examples/support/line_reader.hpp>
-
 #include <mat/io/sentencepiece_tokenizer.hpp>
 #include <mat/io/text_translator.hpp>
 #include <mat/io/training_file.hpp>
@@ -11,6 +9,7 @@
 #include <mat/training/translator_trainer.hpp>
 
 #include <chrono>
+#include <examples/support/line_reader.hpp>
 #include <filesystem>
 #include <functional>
 
