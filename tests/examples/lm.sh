@@ -26,7 +26,7 @@ train() { # OUT ARGUMENT...
   out=$1
   shift
   "$program" train --train text --valid text --out "$out" --dim 16 --hidden 32 --heads 2 --layers 1 --segment 8 \
-    --lanes 4 --segments 2 --steps 60 --lr 0.01 "$@" 2>progress
+    --lanes 4 --segments 2 --lr 0.01 "$@" 2>progress
 }
 
 i=0
@@ -36,7 +36,7 @@ while [ $i -lt 60 ]; do
 done >text
 
 for memory in none cache tokens delta additive neural knn; do
-  line=$(train "$memory.safetensors" --memory $memory)
+  line=$(train "$memory.safetensors" --memory $memory --steps 60)
   case $line in
     "$memory.safetensors: "*" parameters, memory $memory, validation "*" nats per character") ;;
     *) fail "training with $memory prints $line" ;;
@@ -68,5 +68,5 @@ cmp killed.safetensors whole.safetensors || fail "a killed training ends with an
 equal "files beside the model" "$(ls killed*)" "killed.safetensors"
 
 refused 2 "there is no command, expected train, sample or stream (or --help)"
-refused 1 "nowhere: cannot be opened: No such file or directory" train --train nowhere --out x
+refused 1 "FileReader: nowhere cannot be opened: No such file or directory" train --train nowhere --out x
 refused 2 "--memory: both not in {none,cache,tokens,delta,additive,neural,knn}" train --train text --out x --memory both
