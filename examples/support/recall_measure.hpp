@@ -110,7 +110,7 @@ class RecallInspector {
     for (const bench::SegmentBatch& page : pages_) {
       static_cast<void>(model_.forward(segment_of<Model>(page), state, &next, mat::Dropout{}, cache));
       std::swap(state, next);
-      const auto strength = write_strength<Memory>(cache.decoder.layers.back().write);
+      const auto strength = write_strength<Memory>(cache.decoder.layers.front().write);
       inspection.strength.insert(inspection.strength.end(), strength.begin(), strength.end());
     }
     return inspection;

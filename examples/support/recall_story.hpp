@@ -86,8 +86,8 @@ struct RecallStory {
 
 struct RecallStoryConfig {
   Index pages = 64, page_tokens = 9;
-  Index things = 10;                      ///< That a story tells of: different nouns, each with a colour.
-  double facts = 0.45, questions = 0.35;  ///< Of the sentences that fit; the rest is filler.
+  Index things = 10;                     ///< That a story tells of: different nouns, each with a colour.
+  double facts = 0.4, questions = 0.25;  ///< Of the sentences that fit; the rest is filler.
 };
 
 /// Makes up stories, the same for equal generators.
