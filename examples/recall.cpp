@@ -44,7 +44,7 @@ void add_options(CLI::App& app, Options& o) {
 /// The stories of training are short and ask a lot; those that are asked about are many times as long.
 [[nodiscard]] example::RecallStoryConfig training_stories() {
   example::RecallStoryConfig config;
-  config.pages = 12;
+  config.pages = 8;
   config.facts = config.questions = 0.5;
   return config;
 }
@@ -62,7 +62,7 @@ void add_options(CLI::App& app, Options& o) {
   task.hidden = 128;
   task.memory_size = 2 * teller->config().page_tokens;
   task.steps = o.steps;
-  task.batch = 16;
+  task.batch = 32;
   task.learning_rate = 3e-3;
   return task;
 }
