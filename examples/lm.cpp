@@ -75,7 +75,7 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
   const double tokens = static_cast<double>(o.training.lanes * o.training.segments * o.training.segment);
   const auto start = std::chrono::steady_clock::now();
   example::ProgressBar bar;
-  double mean = 0;
+  double mean = 0, measured = mat::Progress::kNone;  // the last validation
   while (!trainer.finished()) {
     mat::Progress progress = trainer.step(model, view(text));
     mean = progress.step == first + 1 ? progress.loss : 0.98 * mean + 0.02 * progress.loss;
@@ -92,7 +92,8 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
     if (save) mat::save_stream_training(unfinished, model, trainer, settings);
     if (!save && !trainer.finished()) continue;
     progress.event = mat::Progress::Event::epoch;
-    if (!validation.empty()) progress.validation = mat::evaluate_stream(model, view(validation), 12, o.model.segment);
+    if (!validation.empty()) measured = mat::evaluate_stream(model, view(validation), 12, o.model.segment);
+    progress.validation = measured;
     bar(progress);
   }
   mat::save_language_model(o.out, model, o.model, alphabet);
@@ -100,8 +101,9 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
   std::printf("%s: %lld parameters, memory %s", o.out.c_str(),
               static_cast<long long>(mat::parameter_count(model.parameters())), o.memory.c_str());
   if (!validation.empty()) {
-    std::printf(", validation %.4f nats per character",
-                mat::evaluate_stream(model, view(validation), 12, o.model.segment));
+    // A training that was done already has not been measured.
+    if (std::isnan(measured)) measured = mat::evaluate_stream(model, view(validation), 12, o.model.segment);
+    std::printf(", validation %.4f nats per character", measured);
   }
   std::printf("\n");
 }
