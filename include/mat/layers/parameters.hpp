@@ -89,6 +89,18 @@ void for_each_parameter(Visitor&& visitor, P& p, Others&... others) {
   std::decay_t<P>::visit(visitor, p, others...);
 }
 
+namespace detail {
+
+/// Walks the parameters of one value with their names prefixed by `name` and a dot.
+template <class Visitor, class P, class... Others>
+void visit_with_prefix(std::string_view name, Visitor&& visitor, P& p, Others&... others) {
+  for_each_parameter(
+      [&](const ParameterName& inner, auto&... tensors) { visitor(ParameterName(name, -1, &inner), tensors...); }, p,
+      others...);
+}
+
+}  // namespace detail
+
 /// The number of learned numbers.
 template <class P>
 [[nodiscard]] Index parameter_count(const P& p) {

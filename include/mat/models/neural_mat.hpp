@@ -50,13 +50,8 @@ class NeuralMAT {
 
     template <class Visitor, class... S>
     static void visit(Visitor&& visitor, S&... s) {
-      const auto prefixed = [&](std::string_view prefix) {
-        return [&visitor, prefix](const ParameterName& name, auto&... tensors) {
-          visitor(ParameterName(prefix, -1, &name), tensors...);
-        };
-      };
-      NeuralMemory<T>::State::visit(prefixed("memory"), s.memory...);
-      StreamPool<T>::State::visit(prefixed("pool"), s.pool...);
+      detail::visit_with_prefix("memory", visitor, s.memory...);
+      detail::visit_with_prefix("pool", visitor, s.pool...);
     }
   };
 

@@ -80,14 +80,6 @@ template <class P>
   return empty;
 }
 
-/// Walks the parameters of one value with their names prefixed by `name` and a dot.
-template <class Visitor, class P, class... Others>
-void visit_with_prefix(std::string_view name, Visitor&& visitor, P& p, Others&... others) {
-  for_each_parameter(
-      [&](const ParameterName& inner, auto&... tensors) { visitor(ParameterName(name, -1, &inner), tensors...); }, p,
-      others...);
-}
-
 }  // namespace detail
 }  // namespace MAT_ABI
 }  // namespace mat
