@@ -2,37 +2,12 @@
 # Drives mat-classify as its users do: files, pipes, mistakes, and a kill in the middle of a training.
 #   classify.sh PROGRAM FOLDER          FOLDER is emptied
 set -eu
-program=$1
-rm -rf "$2" && mkdir -p "$2" && cd "$2"
-tab=$(printf '\t')
-mkdir scratch
+. "$(dirname "$0")/support.sh"
 
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-equal() { # WHAT ACTUAL EXPECTED
-  [ "$2" = "$3" ] || fail "$1 is
-$2
-expected
-$3"
-}
-# refused STATUS MESSAGE ARGUMENT...: nothing on stdout, that one line on stderr, that status, and no new file.
-refused() {
-  status=$1 message=$2 actual=0
-  shift 2
-  before=$(ls)
-  "$program" "$@" >scratch/out 2>scratch/err </dev/null || actual=$?
-  out=$(cat scratch/out) err=$(cat scratch/err)
-  equal "stderr of $*" "$err" "mat-classify: $message"
-  equal "status of $*" "$actual" "$status"
-  equal "stdout of $*" "$out" ""
-  equal "the files after $*" "$(ls)" "$before"
-}
 train() { # EXAMPLES OUT ARGUMENT...
   examples=$1 model=$2
   shift 2
-  "$program" train --train "$examples" --out "$model" --dim 16 --hidden 32 --heads 2 --buckets 200 \
+  $before "$program" train --train "$examples" --out "$model" --dim 16 --hidden 32 --heads 2 --buckets 200 \
     --batch-examples 8 --lr 0.01 "$@"
 }
 

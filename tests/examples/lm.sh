@@ -2,30 +2,12 @@
 # Drives mat-lm as its users do: trains with every memory, writes on, streams in pieces, and is killed in between.
 #   lm.sh PROGRAM FOLDER          FOLDER is emptied
 set -eu
-program=$1
-rm -rf "$2" && mkdir -p "$2" && cd "$2"
+. "$(dirname "$0")/support.sh"
 
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-equal() { # WHAT ACTUAL EXPECTED
-  [ "$2" = "$3" ] || fail "$1 is
-$2
-expected
-$3"
-}
-refused() { # STATUS MESSAGE ARGUMENT...
-  status=$1 message=$2 actual=0
-  shift 2
-  "$program" "$@" >out 2>err </dev/null || actual=$?
-  equal "stderr of $*" "$(cat err)" "mat-lm: $message"
-  equal "status of $*" "$actual" "$status"
-}
 train() { # OUT ARGUMENT...
   out=$1
   shift
-  "$program" train --train text --valid text --out "$out" --dim 16 --hidden 32 --heads 2 --layers 1 --segment 8 \
+  $before "$program" train --train text --valid text --out "$out" --dim 16 --hidden 32 --heads 2 --layers 1 --segment 8 \
     --lanes 4 --segments 2 --lr 0.01 "$@" 2>progress
 }
 
@@ -59,7 +41,7 @@ equal "a late line in two parts" "$(tail -n 1 parts)" "$(tail -n 1 whole)"
 
 # A training that is killed and resumed ends with the same bytes.
 train whole.safetensors --memory tokens --steps 200 >/dev/null
-train killed.safetensors --memory tokens --steps 200 --save-every 5 >/dev/null &
+{ before=exec; train killed.safetensors --memory tokens --steps 200 --save-every 5 >/dev/null; } &
 while [ ! -e killed.safetensors.training ] && [ ! -e killed.safetensors ]; do :; done
 kill -9 $! 2>/dev/null || true
 wait $! 2>/dev/null || true

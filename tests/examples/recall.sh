@@ -2,27 +2,7 @@
 # Drives mat-recall as its users do, with a few steps: the table, JSON, the report, and mistakes.
 #   recall.sh PROGRAM FOLDER            FOLDER is emptied
 set -eu
-program=$1
-rm -rf "$2" && mkdir -p "$2" && cd "$2"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-equal() { # WHAT ACTUAL EXPECTED
-  [ "$2" = "$3" ] || fail "$1 is
-$2
-expected
-$3"
-}
-refused() { # STATUS MESSAGE ARGUMENT...: that line on stderr, nothing on stdout
-  status=$1 message=$2 actual=0
-  shift 2
-  "$program" "$@" >refused.out 2>refused.err </dev/null || actual=$?
-  equal "stderr of $*" "$(cat refused.err)" "mat-recall: $message"
-  equal "status of $*" "$actual" "$status"
-  equal "stdout of $*" "$(cat refused.out)" ""
-}
+. "$(dirname "$0")/support.sh"
 
 echo "all memories"
 "$program" --steps 3 --out report.html >table 2>progress

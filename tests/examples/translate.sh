@@ -2,37 +2,12 @@
 # Drives mat-translate as its users do: files, pipes, mistakes, and a kill in the middle of a training.
 #   translate.sh PROGRAM FOLDER          FOLDER is emptied
 set -eu
-program=$1
-rm -rf "$2" && mkdir -p "$2" && cd "$2"
-tab=$(printf '\t')
-mkdir scratch
+. "$(dirname "$0")/support.sh"
 
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-equal() { # WHAT ACTUAL EXPECTED
-  [ "$2" = "$3" ] || fail "$1 is
-$2
-expected
-$3"
-}
-# refused STATUS MESSAGE ARGUMENT...: nothing on stdout, that one line on stderr, that status, and no new file.
-refused() {
-  status=$1 message=$2 actual=0
-  shift 2
-  before=$(ls)
-  "$program" "$@" >scratch/out 2>scratch/err </dev/null || actual=$?
-  out=$(cat scratch/out) err=$(cat scratch/err)
-  equal "stderr of $*" "$err" "mat-translate: $message"
-  equal "status of $*" "$actual" "$status"
-  equal "stdout of $*" "$out" ""
-  equal "the files after $*" "$(ls)" "$before"
-}
 train() { # OUT ARGUMENT...
   model=$1
   shift
-  "$program" train --src en --tgt de --out "$model" --pieces 60 --dim 16 --hidden 32 --heads 2 --layers 1 \
+  $before "$program" train --src en --tgt de --out "$model" --pieces 60 --dim 16 --hidden 32 --heads 2 --layers 1 \
     --batch-tokens 120 --lr 0.01 --warmup 20 --dropout 0 --average-decay 0.9 "$@"
 }
 lines() { wc -l | tr -d ' '; }
@@ -128,7 +103,7 @@ tensors two | cmp - one.bin || fail "models of one seed differ"
 train other --epochs 3 --seed 1 >/dev/null 2>&1
 if tensors other | cmp -s - one.bin; then fail "models of two seeds are equal"; fi
 train long --epochs 60 >/dev/null 2>&1
-train killed --epochs 60 --checkpoint-seconds 0 >/dev/null 2>killed.err &
+{ before=exec; train killed --epochs 60 --checkpoint-seconds 0 >/dev/null 2>killed.err; } &
 while [ "$(lines <killed.err)" -lt 3 ]; do
   kill -0 $! || fail "the training ended: $(cat killed.err)"
   sleep 0.05
