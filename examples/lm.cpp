@@ -37,9 +37,10 @@ struct Options {
 [[nodiscard]] std::string training_settings(const Options& o, Index tokens) {
   const auto& t = o.training;
   std::ostringstream text;
-  text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " segments "
-       << t.segments << " depth " << t.depth << " restart " << t.restart << " steps " << t.steps << " lr "
-       << o.learning_rate << " warmup " << o.warmup << " dropout " << t.dropout << " seed " << t.seed;
+  text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " streams "
+       << t.streams << " segments " << t.segments << " depth " << t.depth << " restart " << t.restart << " steps "
+       << t.steps << " lr " << o.learning_rate << " warmup " << o.warmup << " dropout " << t.dropout << " seed "
+       << t.seed;
   return text.str();
 }
 
@@ -201,6 +202,7 @@ void add_options(CLI::App& app, Options& o) {
   add("--heads", o.model.heads, "Attention heads", whole(1));
   add("--layers", o.model.layers, "Decoder layers", whole(1));
   add("--lanes", o.training.lanes, "Places of the text that are read side by side", whole(1));
+  add("--streams", o.training.streams, "Places that take turns as lanes, a multiple of --lanes; 0: as many", whole(0));
   add("--segments", o.training.segments, "Segments of a step, through which the gradient flows", whole(1));
   add("--restart", o.training.restart, "How often a lane jumps and forgets; 1: random windows", number(0, 1.000001));
   add("--steps", o.training.steps, "Steps of the optimiser", whole(0));

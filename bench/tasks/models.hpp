@@ -31,13 +31,16 @@ template <class Memory>
   return names;
 }
 
-/// Calls fn(MemoryType<M>(), config of a decoder with M) for the memory of this name: its sizes are the task's, the
-/// rest its own defaults. Errors: ValueError for a name that is none of memory_names().
+/// Calls fn(MemoryType<M>(), config of a decoder with M) for the memory of this name: its sizes, and all of the neural
+/// memory's settings, are the task's, the rest its own defaults. Errors: ValueError for a name that is none of
+/// memory_names().
 template <class Function>
 auto with_memory(const std::string& name, const Task& task, const Function& fn) {
   const mat::MemorySize size{task.memory_size, task.heads};
-  return mat::with_memory_of_kind<float>(mat::memory_kind_from_name(name), size, [&](auto type, const auto& memory) {
-    return fn(type, decoder_config<typename decltype(type)::Memory>(task, memory));
+  return mat::with_memory_of_kind<float>(mat::memory_kind_from_name(name), size, [&](auto type, auto memory) {
+    using Memory = typename decltype(type)::Memory;
+    if constexpr (std::is_same_v<Memory, mat::NeuralMemory<float>>) memory = task.neural;
+    return fn(type, decoder_config<Memory>(task, memory));
   });
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <mat/memory/neural_memory.hpp>
+
 #include <bench/tasks/babi.hpp>
 #include <bench/tasks/copy.hpp>
 #include <bench/tasks/recall.hpp>
@@ -26,6 +28,7 @@ struct Task {
 
   Index d_model = 32, heads = 2, hidden = 64, layers = 1;
   Index memory_size = 0;  ///< Rows that a memory of rows keeps: tokens, cached or remembered rows.
+  mat::NeuralMemory<float>::Config neural;
   Index steps = 600, batch = 32;
   double learning_rate = 4e-3;
 };
@@ -57,7 +60,13 @@ inline Task overwrite_task() {
   task.tests = {
       fresh_test("8 writes, 4 keys", 1000, [=](const mat::Random& r) { return overwrite(8, 4, alphabet, r); })};
   task.memory_size = 16;
-  task.steps = 800;
+  task.steps = 4000;
+  task.learning_rate = 2e-3;
+  // Each pair is a step of its own: what a chunk holds twice under a key is averaged, and momentum writes an old value
+  // again.
+  task.neural.chunk = 2;
+  task.neural.momentum = 0;
+  task.neural.forgetting = 0;
   return task;
 }
 

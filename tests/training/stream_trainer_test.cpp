@@ -38,6 +38,7 @@ template <class M>
   config.lanes = 3;
   config.segment = 4;
   config.segments = 2;
+  config.streams = 6;
   config.restart = 0.3;
   config.dropout = 0.1;
   config.steps = 60;
@@ -98,6 +99,30 @@ TEST_CASE("lanes that read on remember, and lanes that jump forget", "[training]
   CHECK(losses(0.0) != losses(1.0));
 }
 
+TEST_CASE("streams that take turns each go on where they were, with what they remember", "[training]") {
+  // Nothing is learned, so a step of one lane is a function of where its stream is: two streams in turns read what one
+  // trainer reads from the beginning and another from the middle.
+  auto config = small_config();
+  config.lanes = 1;
+  config.restart = config.dropout = 0;
+  config.schedule = Schedule::constant(0.0);
+  Vector<Index> text({97});  // no period
+  for (Index i = 0; i < 97; ++i) text(i) = (i * i / 3) % 5;
+  auto model = small_model<Model>();
+  const auto losses = [&](ConstVectorView<Index> of, Index streams, int count) {
+    config.streams = streams;
+    StreamTrainer<Model> trainer(model, config);
+    std::vector<double> result;
+    for (int i = 0; i < count; ++i) result.push_back(trainer.step(model, of).loss);
+    return result;
+  };
+  const Index middle = (97 - 8) / 2;
+  const auto begin = losses(text, 1, 3);
+  const auto rest = losses({text.data() + middle, {97 - middle}}, 0, 3);
+  CHECK(begin != rest);
+  CHECK(losses(text, 2, 6) == std::vector<double>{begin[0], rest[0], begin[1], rest[1], begin[2], rest[2]});
+}
+
 TEST_CASE("the evaluation of a stream counts every token once, for any number of lanes", "[training]") {
   const auto text = counting(23);
   const auto model = small_model<Plain>();
@@ -141,7 +166,11 @@ TEST_CASE("a stream trainer says what does not fit", "[training]") {
   config.restart = 0;
   config.lanes = 0;
   CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: lanes is 0, expected at least 1");
-  config.lanes = 1;
+  config.lanes = 3;
+  config.streams = 4;
+  CHECK_THROWS_WITH(StreamTrainer<Model>(model, config),
+                    "StreamTrainer: streams is 4, expected a multiple of lanes, 3");
+  config.lanes = config.streams = 1;
   StreamTrainer<Model> trainer(model, config);
   const auto text = counting(8);
   CHECK_THROWS_WITH(trainer.step(model, text),

@@ -12,7 +12,10 @@ inline namespace MAT_ABI {
 
 /// How a StreamTrainer reads a text and learns from it.
 struct StreamTrainerConfig {
-  Index lanes = 12;    ///< Places of the text that are read side by side: the sequences of a batch.
+  Index lanes = 12;  ///< Places of the text that are read side by side: the sequences of a batch.
+  /// Places that take turns as lanes, a multiple of them; 0: as many. Steps that follow each other then read other
+  /// parts of the text, and a place that comes to its turn goes on where it was, with what it remembers.
+  Index streams = 0;
   Index segment = 64;  ///< Tokens of a segment.
   Index segments = 1;  ///< Segments of a step, one after the other.
   Index depth = 0;     ///< Segments through which the gradient flows; 0: all of a step.
@@ -28,9 +31,13 @@ struct StreamTrainerConfig {
   std::uint64_t seed = 1;
 };
 
-/// Trains a model on one long text: every lane reads on from where it was, with what it remembers.
+/// Trains a model on one long text: every stream reads on from where it was, with what it remembers.
 ///
 ///     loss = mean over all tokens of a step of -log p(next token)
+///     step i reads the streams  b turns + (i mod turns),  b = 0 ... lanes - 1,  turns = streams / lanes
+///
+/// What a stream remembers was written by the parameters of its last turn. Many streams cost memory for their states
+/// and make the batches as different as random windows are; few make each batch resemble the one before.
 ///
 /// A step is a function of the config, the parameters, and what `visit` walks and `done` counts: a training that is
 /// saved, restored and continued gives the bits of one that was not stopped.
@@ -49,11 +56,13 @@ class StreamTrainer {
   template <class Rule>
   StreamTrainer(const Model& model, const Config& config, const Rule& rule)
       : config_(checked(config)),
+        streams_(config.streams == 0 ? config.lanes : config.streams),
         optimizer_(model.parameters(), config.optimizer, rule),
         grads_(zeros_like(model.parameters())),
         recurrence_({config.depth, config.recompute}) {
-    positions_.resize({config.lanes});
+    positions_.resize({streams_});
     positions_.fill(kNowhere);
+    model.initial(streams_, states_);
     model.initial(config.lanes, state_);
     fresh_.assign(static_cast<std::size_t>(config.lanes), true);
     sequences_ = Sequences::uniform(config.lanes, config.segment);
@@ -76,7 +85,7 @@ class StreamTrainer {
   template <class Visitor, class... T>
   static void visit(Visitor&& visitor, T&... t) {
     detail::visit_with_prefix("optimizer", visitor, t.optimizer_.state()...);
-    detail::visit_with_prefix("state", visitor, t.state_...);
+    detail::visit_with_prefix("state", visitor, t.states_...);
     visit_tensor("positions", visitor, t.positions_...);
   }
   /// Goes on from a saved place; the tensors are restored through `visit`, the model's by its owner.
@@ -111,8 +120,10 @@ class StreamTrainer {
     progress.learning_rate = config_.schedule.rate(done_);
     optimizer_.set_learning_rate(progress.learning_rate);
     optimizer_.step(model.parameters(), grads_);
-    state_ = last;
-    for (Index b = 0; b < config_.lanes; ++b) positions_(b) += tokens;
+    for (Index b = 0; b < config_.lanes; ++b) {
+      copy_sequence_of_state(last, b, config_.lanes, states_, stream_of(b), streams_);
+      positions_(stream_of(b)) += tokens;
+    }
     fresh_.assign(fresh_.size(), false);
     ++done_;
     progress.step = done_;
@@ -126,6 +137,8 @@ class StreamTrainer {
 
   [[nodiscard]] static const Config& checked(const Config& c) {
     check_value(c.lanes >= 1, "StreamTrainer: lanes", c.lanes, "at least 1");
+    check_value(c.streams >= 0 && c.streams % c.lanes == 0, "StreamTrainer: streams", c.streams,
+                "a multiple of lanes, ", c.lanes);
     check_value(c.segment >= 1, "StreamTrainer: segment", c.segment, "at least 1");
     check_value(c.segments >= 1, "StreamTrainer: segments", c.segments, "at least 1");
     check_value(c.restart >= 0 && c.restart <= 1, "StreamTrainer: restart", c.restart, "in [0, 1]");
@@ -133,21 +146,30 @@ class StreamTrainer {
     return c;
   }
 
-  /// Where each lane reads in this step, and its tokens. Lanes begin evenly over the text; one that comes to the end
-  /// of the text begins anew at a random place.
+  /// The stream that lane b reads in this step.
+  [[nodiscard]] Index stream_of(Index b) const {
+    const Index turns = streams_ / config_.lanes;
+    return b * turns + done_ % turns;
+  }
+
+  /// Where each lane reads in this step, its tokens and what it remembers. Streams begin evenly over the text; one that
+  /// comes to the end of the text begins anew at a random place.
   void place_lanes(ConstVectorView<Index> text, const Random& random) {
     const Index tokens = config_.segments * config_.segment, places = text.size() - tokens;
     for (Index b = 0; b < config_.lanes; ++b) {
       const auto lane = static_cast<std::uint64_t>(b);
-      const bool first = positions_(b) == kNowhere;
-      const bool jumps = (config_.restart > 0 && random.uniform(2 * lane) < config_.restart) || positions_(b) >= places;
-      if (first) positions_(b) = b * places / config_.lanes;
-      if (jumps) positions_(b) = random.below(2 * lane + 1, places);
+      const Index stream = stream_of(b);
+      Index& position = positions_(stream);
+      const bool first = position == kNowhere;
+      const bool jumps = (config_.restart > 0 && random.uniform(2 * lane) < config_.restart) || position >= places;
+      if (first) position = stream * places / streams_;
+      if (jumps) position = random.below(2 * lane + 1, places);
       fresh_[static_cast<std::size_t>(b)] = first || jumps;
+      copy_sequence_of_state(states_, stream, streams_, state_, b, config_.lanes);
     }
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       for (Index b = 0; b < config_.lanes; ++b) {
-        const Index* from = text.data() + positions_(b) + static_cast<Index>(i) * config_.segment;
+        const Index* from = text.data() + positions_(stream_of(b)) + static_cast<Index>(i) * config_.segment;
         std::copy_n(from, config_.segment, tokens_[i].data() + sequences_.begin(b));
         std::copy_n(from + 1, config_.segment, targets_[i].begin() + sequences_.begin(b));
       }
@@ -163,14 +185,16 @@ class StreamTrainer {
   }
 
   Config config_;
+  Index streams_;
   Optimizer optimizer_;
   Parameters grads_;
   Recurrence<Model> recurrence_;
   typename Recurrence<Model>::Cache cache_;
   CrossEntropy<Scalar> loss_;
   typename CrossEntropy<Scalar>::Cache loss_cache_;
-  State state_;              // before the next step
-  Vector<Index> positions_;  // of the next token of each lane: [lanes]
+  State states_;             // of all streams, each before its next step
+  State state_;              // of the lanes, before this step
+  Vector<Index> positions_;  // of the next token of each stream: [streams]
   std::vector<bool> fresh_;  // lanes that begin with this step
   Sequences sequences_;
   std::vector<Vector<Index>> tokens_;        // of each segment: [lanes * segment]
