@@ -1,83 +1,76 @@
-// A memory of your own: a leaky mean of everything that a stream has produced. It keeps the contract of
+// A memory of your own: the sum of everything that a stream has produced. It keeps the contract of
 // mat/memory/memory.hpp, so the library's encoder reads segments with it, and its gradients cross them.
-//   read   r_t = m                    write   m' = m / 2 + mean_t(h_t) / 2                    m = first at the
-//   beginning
+//   read   r_t = m          write   m' = m + sum_t h_t / 16          m = first, which is learned, at the beginning
 #include <mat/memory/recurrence.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
 
 #include <cstdio>
 
-using mat::Index, mat::Matrix, mat::ConstMatrixView, mat::Sequences, mat::ParameterName;
+using mat::Index, mat::Matrix, mat::Sequences, mat::ParameterName;
+using Rows = mat::ConstMatrixView<double>;
 
 class RunningSum {
  public:
   static constexpr mat::MemoryPlace kPlace = mat::MemoryPlace::branch;
+  static constexpr double kRate = 1.0 / 16;
   struct Config {
     Index features = 0;
-    double rate = 1.0 / 16;
   };
-  struct Rows {
+  struct State {
     Matrix<double> m;  // [sequences, features]; first: [1, features]
-    template <class Visitor, class... R>
-    static void visit(Visitor&& visitor, R&... r) {
-      mat::visit_tensor("m", visitor, r.m...);
+    template <class Visitor, class... S>
+    static void visit(Visitor&& visitor, S&... s) {
+      mat::visit_tensor("m", visitor, s.m...);
     }
   };
-  struct Cache {
-    Sequences sequences;
-    Matrix<double> y;  // what is read, and the gradients of x and h: [tokens, features]
+  using Parameters = State;
+  struct ReadCache {
+    Matrix<double> belongs;  // 1 where a token is of a sequence: [tokens, sequences]
+    Matrix<double> y;        // what is read, and the gradients of x and h: [tokens, features]
   };
-  using Parameters = Rows;
-  using State = Rows;
-  using ReadCache = Cache;
-  using WriteCache = Cache;
+  using WriteCache = ReadCache;
 
-  RunningSum(const Config& config, const mat::Random&)
-      : config_(config), first_{Matrix<double>({1, config.features})} {}
+  RunningSum(const Config& config, const mat::Random&) : first_{Matrix<double>({1, config.features})} {}
   const Parameters& parameters() const { return first_; }
   Parameters& parameters() { return first_; }
 
   void initial(Index batch, State& s) const {
-    s.m.resize({batch, config_.features});
+    s.m.resize({batch, first_.m.cols()});
     s.m.matrix().rowwise() = first_.m.matrix().row(0);
   }
-  void initial_backward(const State& ds, Rows& grads) const {
+  void initial_backward(const State& ds, Parameters& grads) const {
     grads.m.matrix().row(0) += ds.m.matrix().colwise().sum();
   }
-  ConstMatrixView<double> read(const State& s, ConstMatrixView<double>, const Sequences& q, Cache& c) const {
-    return to_tokens(1, s, q, c);
+  Rows read(const State& s, Rows, const Sequences& q, ReadCache& c) const {
+    begin(q, c);
+    c.y.matrix() = c.belongs.matrix() * s.m.matrix();
+    return c.y;
   }
-  ConstMatrixView<double> read_backward(ConstMatrixView<double> dr, const State& s, Cache& c, State& ds, Rows&) const {
-    add_tokens(1, dr, c.sequences, ds);
-    return to_tokens(0, s, c.sequences, c);  // x was not read
+  Rows read_backward(Rows dr, const State&, ReadCache& c, State& ds, Parameters&) const {
+    ds.m.matrix() += c.belongs.matrix().transpose() * dr.matrix();
+    c.y.fill(0);  // x was not read
+    return c.y;
   }
-  void write(const State& s, ConstMatrixView<double> h, const Sequences& q, State& next, Cache& c) const {
+  void write(const State& s, Rows h, const Sequences& q, State& next, WriteCache& c) const {
+    begin(q, c);
     next = s;
-    c.sequences = q;
-    add_tokens(config_.rate, h, q, next);
+    next.m.matrix() += kRate * c.belongs.matrix().transpose() * h.matrix();
   }
-  ConstMatrixView<double> write_backward(const State& dnext, const State&, Cache& c, State& ds, Rows&) const {
+  Rows write_backward(const State& dnext, const State&, WriteCache& c, State& ds, Parameters&) const {
     ds.m.matrix() += dnext.m.matrix();
-    return to_tokens(config_.rate, dnext, c.sequences, c);
-  }
-
- private:
-  static void add_tokens(double factor, ConstMatrixView<double> x, const Sequences& q, State& s) {
-    for (Index b = 0; b < q.count(); ++b) {
-      s.m.matrix().row(b) += factor * x.middle_rows(q.begin(b), q.length(b)).matrix().colwise().sum();
-    }
-  }
-  ConstMatrixView<double> to_tokens(double factor, const State& s, const Sequences& q, Cache& c) const {
-    c.sequences = q;
-    c.y.resize({q.rows(), config_.features});
-    for (Index b = 0; b < q.count(); ++b) {
-      c.y.view().middle_rows(q.begin(b), q.length(b)).matrix().rowwise() = factor * s.m.matrix().row(b);
-    }
+    c.y.matrix() = kRate * c.belongs.matrix() * dnext.m.matrix();
     return c.y;
   }
 
-  Config config_;
-  Rows first_;
+ private:
+  void begin(const Sequences& q, ReadCache& c) const {
+    c.belongs.resize({q.rows(), q.count()});
+    c.y.resize({q.rows(), first_.m.cols()});
+    c.belongs.fill(0);
+    for (Index b = 0; b < q.count(); ++b) c.belongs.matrix().col(b).segment(q.begin(b), q.length(b)).fill(1);
+  }
+
+  Parameters first_;
 };
 
 using Model = mat::RecurrentEncoder<double, RunningSum>;
@@ -117,9 +110,7 @@ int main() {
   const mat::Recurrence<Model> recurrence({});
   mat::Recurrence<Model>::Cache cache;
   Model::Parameters grads = mat::zeros_like(model.parameters());
-  const auto dy = [&](Index i, ConstMatrixView<double> y) -> ConstMatrixView<double> {
-    return i == 2 ? ones.view() : none.view().middle_rows(0, y.rows());
-  };
+  const auto dy = [&](Index i, Rows y) -> Rows { return i == 2 ? ones.view() : none.view().middle_rows(0, y.rows()); };
   recurrence.backward(
       model, 3, [&](Index i) { return story.segment(i); }, {}, dy, {}, cache, grads);
 
