@@ -80,7 +80,9 @@ namespace mat {}
 #include <mat/models/decoding_batch.hpp>
 #include <mat/models/decoding_config.hpp>
 #include <mat/models/document_classifier.hpp>
+#include <mat/models/document_decoder.hpp>
 #include <mat/models/document_segments.hpp>
+#include <mat/models/document_translator.hpp>
 #include <mat/models/language_model.hpp>
 #include <mat/models/mat.hpp>
 #include <mat/models/neural_mat.hpp>

@@ -95,9 +95,27 @@ class Translator {
 
   /// Scores of the token that follows each token of the targets. They see the tokens before them and their source.
   ConstMatrixView<T> forward(const Batch& batch, const Dropout& dropout, Cache& cache) const {
-    const Parameters& p = parameters_;
+    return forward_embedded(embed_source(batch, dropout, cache), batch, dropout, cache);
+  }
+  /// Ids have no gradient: nothing is returned.
+  void backward(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
+    embed_source_backward(backward_embedded(dlogits, cache, grads), cache, grads);
+  }
+
+  // The two halves of both, between which another model may read the source: x [source tokens, d_model].
+
+  ConstMatrixView<T> embed_source(const Batch& batch, const Dropout& dropout, Cache& cache) const {
     check_ids(batch);
-    const auto x = input_.forward(p.embedding, batch.source, *batch.source_sequences, dropout.split(0), cache.source);
+    return input_.forward(parameters_.embedding, batch.source, *batch.source_sequences, dropout.split(0), cache.source);
+  }
+  void embed_source_backward(ConstMatrixView<T> dx, Cache& cache, Parameters& grads) const {
+    input_.backward(parameters_.embedding, dx, cache.source, grads.embedding.parameters());
+  }
+  /// The logits for what embed_source returned, or for rows that stand for it and live until backward_embedded.
+  ConstMatrixView<T> forward_embedded(ConstMatrixView<T> x, const Batch& batch, const Dropout& dropout,
+                                      Cache& cache) const {
+    const Parameters& p = parameters_;
+    check_shape("Translator::forward_embedded: x", x, {batch.source.size(), config_.layer.d_model});
     const auto encoded = p.encoder.forward(x, *batch.source_sequences, {{}, dropout.split(1)}, cache.encoder);
     const auto memory = p.source_memory.forward(encoded, *batch.source_sequences, cache.source_memory);
     const auto y =
@@ -110,9 +128,8 @@ class Translator {
     matmul<T>(cache.decoded, transposed<T>(output_weight()), cache.logits, p.output_bias);
     return cache.logits;
   }
-
-  /// Ids have no gradient: nothing is returned.
-  void backward(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
+  /// The gradient of x.
+  ConstMatrixView<T> backward_embedded(ConstMatrixView<T> dlogits, Cache& cache, Parameters& grads) const {
     check_shape("Translator::backward: dlogits", dlogits, cache.logits.shape());
     const Parameters& p = parameters_;
     matmul_add<T>(transposed<T>(dlogits), cache.decoded, output_weight_of(grads));
@@ -126,8 +143,7 @@ class Translator {
     input_.backward(target_embedding(), d.dtgt, cache.target, target_embedding_of(grads).parameters());
     const auto dencoded =
         p.source_memory.backward(d, cache.dprior, cache.source_memory, grads.source_memory.parameters());
-    const auto dx = p.encoder.backward(dencoded, cache.encoder, grads.encoder.parameters());
-    input_.backward(p.embedding, dx, cache.source, grads.embedding.parameters());
+    return p.encoder.backward(dencoded, cache.encoder, grads.encoder.parameters());
   }
 
   /// After forward: the weights with which the tokens of target b looked at those of their source, in one layer of the
