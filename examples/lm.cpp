@@ -38,9 +38,9 @@ struct Options {
   const auto& t = o.training;
   std::ostringstream text;
   text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " streams "
-       << t.streams << " segments " << t.segments << " depth " << t.depth << " restart " << t.restart << " steps "
-       << t.steps << " lr " << o.learning_rate << " warmup " << o.warmup << " dropout " << t.dropout << " seed "
-       << t.seed;
+       << t.streams << " segments " << t.segments << " depth " << t.depth << " restart " << t.restart << " warm "
+       << t.warm_segments << " steps " << t.steps << " lr " << o.learning_rate << " warmup " << o.warmup << " dropout "
+       << t.dropout << " seed " << t.seed;
   return text.str();
 }
 
@@ -205,6 +205,7 @@ void add_options(CLI::App& app, Options& o) {
   add("--streams", o.training.streams, "Places that take turns as lanes, a multiple of --lanes; 0: as many", whole(0));
   add("--segments", o.training.segments, "Segments of a step, through which the gradient flows", whole(1));
   add("--restart", o.training.restart, "How often a lane jumps and forgets; 1: random windows", number(0, 1.000001));
+  add("--warm", o.training.warm_segments, "Segments that a lane reads, without learning, where it jumps to", whole(0));
   add("--steps", o.training.steps, "Steps of the optimiser", whole(0));
   add("--lr", o.learning_rate, "Highest learning rate", number(0, 1000));
   add("--warmup", o.warmup, "Part of the steps in which the rate rises", number(0, 1));

@@ -40,6 +40,7 @@ template <class M>
   config.segments = 2;
   config.streams = 6;
   config.restart = 0.3;
+  config.warm_segments = 1;
   config.dropout = 0.1;
   config.steps = 60;
   config.schedule = Schedule::constant(1e-2);
@@ -123,6 +124,32 @@ TEST_CASE("streams that take turns each go on where they were, with what they re
   CHECK(losses(text, 2, 6) == std::vector<double>{begin[0], rest[0], begin[1], rest[1], begin[2], rest[2]});
 }
 
+TEST_CASE("a lane that jumps can read what is before its new place, without learning from it", "[training]") {
+  // A text of one token is the same everywhere: two warm segments and a step are the third and fourth segment of a
+  // stream.
+  Vector<Index> text({97});
+  text.fill(2);
+  auto config = small_config();
+  config.lanes = 1;
+  config.streams = config.warm_segments = 0;
+  config.segments = 1;
+  config.restart = config.dropout = 0;
+  config.schedule = Schedule::constant(0.0);
+  auto model = small_model<Model>();
+  const auto losses = [&](int count) {
+    StreamTrainer<Model> trainer(model, config);
+    std::vector<double> result;
+    for (int i = 0; i < count; ++i) result.push_back(trainer.step(model, text).loss);
+    return result;
+  };
+  const auto stream = losses(3);
+  config.restart = 1;
+  CHECK(losses(1)[0] == stream[0]);
+  config.warm_segments = 2;
+  CHECK(losses(2) == std::vector<double>{stream[2], stream[2]});
+  CHECK(stream[2] != stream[0]);
+}
+
 TEST_CASE("the evaluation of a stream counts every token once, for any number of lanes", "[training]") {
   const auto text = counting(23);
   const auto model = small_model<Plain>();
@@ -164,6 +191,9 @@ TEST_CASE("a stream trainer says what does not fit", "[training]") {
   config.restart = 1.5;
   CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: restart is 1.5, expected in [0, 1]");
   config.restart = 0;
+  config.warm_segments = -1;
+  CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: warm_segments is -1, expected at least 0");
+  config.warm_segments = 0;
   config.lanes = 0;
   CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: lanes is 0, expected at least 1");
   config.lanes = 3;

@@ -23,6 +23,9 @@ struct StreamTrainerConfig {
   /// The probability with which a lane jumps, before a step, to a random place and forgets: 1 reads random windows, 0
   /// reads on and on.
   double restart = 0.0;
+  /// Segments before its new place that a lane which jumps reads first, without learning from them: with restart 1,
+  /// random windows that remember what was before.
+  Index warm_segments = 0;
   Index steps = 2000;
   AdamWConfig optimizer;  ///< Its learning rate is the schedule's.
   Schedule schedule = Schedule::constant(1e-3);
@@ -65,6 +68,7 @@ class StreamTrainer {
     model.initial(streams_, states_);
     model.initial(config.lanes, state_);
     fresh_.assign(static_cast<std::size_t>(config.lanes), true);
+    jumped_.assign(fresh_.size(), false);
     sequences_ = Sequences::uniform(config.lanes, config.segment);
     tokens_.resize(static_cast<std::size_t>(config.segments));
     targets_.resize(tokens_.size());
@@ -97,10 +101,12 @@ class StreamTrainer {
   /// One step of the optimiser over `segments` segments of every lane.
   Progress step(Model& model, ConstVectorView<Index> text) {
     const Index tokens = config_.segments * config_.segment;
-    check_value(text.size() > tokens, "StreamTrainer::step: tokens of the text", text.size(), "more than a step, ",
-                tokens);
+    const Index needed = tokens + config_.warm_segments * config_.segment;
+    check_value(text.size() > needed, "StreamTrainer::step: tokens of the text", text.size(), "more than a step, ",
+                needed);
     const Random random = Random(config_.seed).split(static_cast<std::uint64_t>(done_));
     place_lanes(text, random.split(0));
+    warm_lanes(model, text);
     set_zero(grads_);
     const double count = static_cast<double>(tokens * config_.lanes);
     double loss = 0;
@@ -142,6 +148,7 @@ class StreamTrainer {
     check_value(c.segment >= 1, "StreamTrainer: segment", c.segment, "at least 1");
     check_value(c.segments >= 1, "StreamTrainer: segments", c.segments, "at least 1");
     check_value(c.restart >= 0 && c.restart <= 1, "StreamTrainer: restart", c.restart, "in [0, 1]");
+    check_value(c.warm_segments >= 0, "StreamTrainer: warm_segments", c.warm_segments, "at least 0");
     check_value(c.steps >= 0, "StreamTrainer: steps", c.steps, "at least 0");
     return c;
   }
@@ -156,6 +163,7 @@ class StreamTrainer {
   /// comes to the end of the text begins anew at a random place.
   void place_lanes(ConstVectorView<Index> text, const Random& random) {
     const Index tokens = config_.segments * config_.segment, places = text.size() - tokens;
+    const Index warm = config_.warm_segments * config_.segment;
     for (Index b = 0; b < config_.lanes; ++b) {
       const auto lane = static_cast<std::uint64_t>(b);
       const Index stream = stream_of(b);
@@ -163,8 +171,9 @@ class StreamTrainer {
       const bool first = position == kNowhere;
       const bool jumps = (config_.restart > 0 && random.uniform(2 * lane) < config_.restart) || position >= places;
       if (first) position = stream * places / streams_;
-      if (jumps) position = random.below(2 * lane + 1, places);
+      if (jumps) position = warm + random.below(2 * lane + 1, places - warm);
       fresh_[static_cast<std::size_t>(b)] = first || jumps;
+      jumped_[static_cast<std::size_t>(b)] = jumps;
       copy_sequence_of_state(states_, stream, streams_, state_, b, config_.lanes);
     }
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
@@ -173,6 +182,29 @@ class StreamTrainer {
         std::copy_n(from, config_.segment, tokens_[i].data() + sequences_.begin(b));
         std::copy_n(from + 1, config_.segment, targets_[i].begin() + sequences_.begin(b));
       }
+    }
+  }
+
+  /// Lets the lanes that have jumped read what is before their places.
+  void warm_lanes(const Model& model, ConstVectorView<Index> text) {
+    if (config_.warm_segments == 0) return;
+    const auto jumped = [this](Index b) { return jumped_[static_cast<std::size_t>(b)]; };
+    model.initial(config_.lanes, warm_state_);
+    for (Index b = 0; b < config_.lanes; ++b) {
+      if (!jumped(b)) continue;
+      copy_sequence_of_state(warm_state_, b, config_.lanes, state_, b, config_.lanes);
+      fresh_[static_cast<std::size_t>(b)] = false;
+    }
+    warm_sequences_.assign(config_.lanes, [&](Index b) { return jumped(b) ? config_.segment : 0; });
+    warm_tokens_.resize({warm_sequences_.rows()});
+    for (Index i = config_.warm_segments; i > 0; --i) {
+      for (Index b = 0; b < config_.lanes; ++b) {
+        if (!jumped(b)) continue;
+        const Index* from = text.data() + positions_(stream_of(b)) - i * config_.segment;
+        std::copy_n(from, config_.segment, warm_tokens_.data() + warm_sequences_.begin(b));
+      }
+      (void)model.forward({warm_tokens_, &warm_sequences_}, state_, &warm_state_, {}, warm_cache_);
+      std::swap(state_, warm_state_);
     }
   }
 
@@ -192,10 +224,15 @@ class StreamTrainer {
   typename Recurrence<Model>::Cache cache_;
   CrossEntropy<Scalar> loss_;
   typename CrossEntropy<Scalar>::Cache loss_cache_;
-  State states_;             // of all streams, each before its next step
-  State state_;              // of the lanes, before this step
-  Vector<Index> positions_;  // of the next token of each stream: [streams]
-  std::vector<bool> fresh_;  // lanes that begin with this step
+  State states_;              // of all streams, each before its next step
+  State state_;               // of the lanes, before this step
+  Vector<Index> positions_;   // of the next token of each stream: [streams]
+  std::vector<bool> fresh_;   // lanes that begin with this step
+  std::vector<bool> jumped_;  // lanes that are at a new place in the middle of the text
+  State warm_state_;
+  typename Model::Cache warm_cache_;
+  Sequences warm_sequences_;   // of lanes that have jumped
+  Vector<Index> warm_tokens_;  // [tokens of those lanes]
   Sequences sequences_;
   std::vector<Vector<Index>> tokens_;        // of each segment: [lanes * segment]
   std::vector<std::vector<Index>> targets_;  // of each segment, the tokens that follow
