@@ -94,12 +94,16 @@ class DeltaMemory {
   /// What one write leaves for its backward; h and the state stay with the caller and must live until then.
   struct WriteCache {
     Sequences sequences;
-    typename Linear<T>::Cache key, value, beta_logits, gamma_logits;
+    typename Linear<T>::Cache key, value;
     Matrix<T> shifted;                     // [tokens, features]
     Matrix<T> k, dk;                       // [tokens, heads * key_dim]
     Matrix<T> v, dv;                       // with ones if additive: [tokens, heads * (value_dim (+ 1))]
     Matrix<T> dvalue;                      // [tokens, heads * value_dim]
-    Matrix<T> beta, dbeta, gamma, dgamma;  // [tokens, heads]
+    ConstMatrixView<T> h;                  // [tokens, features]
+    Matrix<T> gate_logits, gates, dgates;  // beta, and gamma if forget: [tokens, heads (* 2)]
+    ConstMatrixView<T> beta;               // of gates: [tokens, heads]
+    Matrix<T> gate_weight, dgate_weight;   // of both: [heads (* 2), features]
+    Vector<T> gate_bias, dgate_bias;       // of both: [heads (* 2)]
     DeltaRuleCache<T> rule;
     Matrix<T> dh;  // [tokens, features]
   };
@@ -139,9 +143,13 @@ class DeltaMemory {
       divide_by_ones_forward<T>(cache.sums, config_.heads, static_cast<T>(config_.epsilon), cache.means);
     }
     cache.gated.resize({x.rows(), values_dim()});
-    for_each_head_of_rows(x.rows(), [&](Index t, Index at, Index h) {
-      simd::set_scaled(config_.value_dim, cache.gated.view().row(t) + at, read_gate(h), values_read(cache).row(t) + at);
-    });
+    for (Index h = 0; h < config_.heads; ++h) {
+      const T gate = read_gate(h);
+      const Index at = h * config_.value_dim;
+      for (Index t = 0; t < x.rows(); ++t) {
+        simd::set_scaled(config_.value_dim, cache.gated.view().row(t) + at, gate, values_read(cache).row(t) + at);
+      }
+    }
     return parameters_.output.forward(cache.gated, cache.output);
   }
 
@@ -151,12 +159,15 @@ class DeltaMemory {
     check_shape("DeltaMemory::read_backward: dstate", dstate.matrix, state.matrix.shape());
     const auto dgated = parameters_.output.backward(dr, cache.output, grads.output.parameters());
     cache.dread.resize(dgated.shape());
-    for_each_head_of_rows(dr.rows(), [&](Index t, Index at, Index h) {
-      const T gate = read_gate(h),
-              product = simd::dot(config_.value_dim, dgated.row(t) + at, values_read(cache).row(t) + at);
-      grads.read_gate(h) += gate * (T(1) - gate) * product;
-      simd::set_scaled(config_.value_dim, cache.dread.view().row(t) + at, gate, dgated.row(t) + at);
-    });
+    for (Index h = 0; h < config_.heads; ++h) {
+      const T gate = read_gate(h);
+      const Index at = h * config_.value_dim;
+      for (Index t = 0; t < dr.rows(); ++t) {
+        const T product = simd::dot(config_.value_dim, dgated.row(t) + at, values_read(cache).row(t) + at);
+        grads.read_gate(h) += gate * (T(1) - gate) * product;
+        simd::set_scaled(config_.value_dim, cache.dread.view().row(t) + at, gate, dgated.row(t) + at);
+      }
+    }
     ConstMatrixView<T> dsums = cache.dread;
     if (is_additive()) {
       cache.dsums.resize(cache.sums.shape());
@@ -191,8 +202,7 @@ class DeltaMemory {
       cache.v.resize({h.rows(), config_.heads * stored_dim()});
       append_ones<T>(values, config_.heads, cache.v);
     }
-    sigmoid(parameters_.beta.forward(h, cache.beta_logits), cache.beta);
-    if (config_.forget) sigmoid(parameters_.gamma->forward(h, cache.gamma_logits), cache.gamma);
+    gates_forward(h, cache);
     delta_rule_forward<T>(rule_, written(cache), state.matrix, next.matrix, cache.rule);
   }
 
@@ -203,10 +213,10 @@ class DeltaMemory {
     const DeltaRuleInputs<T> inputs = written(cache);
     cache.dk.resize(inputs.k.shape());
     cache.dv.resize(inputs.v.shape());
-    cache.dbeta.resize(inputs.beta.shape());
-    cache.dgamma.resize(inputs.decay.shape());
+    cache.dgates.resize(cache.gates.shape());
     delta_rule_backward<T>(dnext.matrix, rule_, inputs, state.matrix, cache.rule,
-                           {cache.dk, cache.dv, cache.dgamma, cache.dbeta}, dstate.matrix);
+                           {cache.dk, cache.dv, gamma_of(cache.dgates.view()), beta_of(cache.dgates.view())},
+                           dstate.matrix);
     ConstMatrixView<T> dvalue = cache.dv;
     if (is_additive()) {
       cache.dvalue.resize(cache.value.y.shape());
@@ -214,19 +224,13 @@ class DeltaMemory {
       dvalue = cache.dvalue;
     }
     cache.dh.assign(parameters_.value.backward(dvalue, cache.value, grads.value.parameters()));
-    const auto add_to_dh = [&](ConstMatrixView<T> dx) { add<T>(cache.dh, dx, cache.dh); };
-    sigmoid_backward(cache.beta_logits.y, cache.beta, cache.dbeta);
-    add_to_dh(parameters_.beta.backward(cache.dbeta, cache.beta_logits, grads.beta.parameters()));
-    if (config_.forget) {
-      sigmoid_backward(cache.gamma_logits.y, cache.gamma, cache.dgamma);
-      add_to_dh(parameters_.gamma->backward(cache.dgamma, cache.gamma_logits, grads.gamma->parameters()));
-    }
+    gates_backward(cache, grads);
     features_backward(cache.key.y, cache.k, cache.dk);
     const auto dkey_rows = parameters_.key.backward(cache.dk, cache.key, grads.key.parameters());
     if (config_.token_shift) {
       shift_tokens_backward<T>(dkey_rows, dnext.last, cache.sequences, cache.dh, dstate.last);
     } else {
-      add_to_dh(dkey_rows);
+      add<T>(cache.dh, dkey_rows, cache.dh);
     }
     return cache.dh;
   }
@@ -275,8 +279,57 @@ class DeltaMemory {
     return is_additive() ? cache.means.view() : cache.sums.view();
   }
   [[nodiscard]] DeltaRuleInputs<T> written(const WriteCache& cache) const {
-    return {cache.k, is_additive() ? cache.v.view() : cache.value.y.view(), cache.gamma, cache.beta, cache.sequences};
+    return {cache.k, is_additive() ? cache.v.view() : cache.value.y.view(), gamma_of(cache.gates.view()),
+            beta_of(cache.gates.view()), cache.sequences};
   }
+  template <class View>
+  [[nodiscard]] View beta_of(View gates) const {
+    return gates.middle_cols(0, config_.heads);
+  }
+  template <class View>
+  [[nodiscard]] View gamma_of(View gates) const {
+    return config_.forget ? gates.middle_cols(config_.heads, config_.heads) : View();
+  }
+
+  /// beta and gamma of one product: a product so narrow costs what a wider one does.
+  void gates_forward(ConstMatrixView<T> h, WriteCache& cache) const {
+    const Index gates = config_.heads * (config_.forget ? 2 : 1);
+    cache.h = h;
+    cache.gate_weight.resize({gates, config_.features});
+    cache.gate_bias.resize({gates});
+    for_each_gate(parameters_, [&](Index first, const auto& gate) {
+      std::copy_n(gate.weight.data(), gate.weight.size(), cache.gate_weight.view().row(first));
+      std::copy_n(gate.bias.data(), gate.bias.size(), cache.gate_bias.data() + first);
+    });
+    cache.gate_logits.resize({h.rows(), gates});
+    cache.gates.resize(cache.gate_logits.shape());
+    matmul<T>(h, transposed<T>(cache.gate_weight), cache.gate_logits, cache.gate_bias);
+    activation_forward<T>(Activation::sigmoid, as_row(cache.gate_logits), as_row(cache.gates));
+    cache.beta = beta_of(cache.gates.view());
+  }
+  /// Adds to dh.
+  void gates_backward(WriteCache& cache, Parameters& grads) const {
+    activation_backward<T>(Activation::sigmoid, as_row(cache.gate_logits), as_row(cache.gates), as_row(cache.dgates),
+                           as_row(cache.dgates));
+    cache.dgate_weight.resize(cache.gate_weight.shape());
+    cache.dgate_bias.resize(cache.gate_bias.shape());
+    cache.dgate_bias.fill(T(0));
+    matmul<T>(transposed<T>(cache.dgates), cache.h, cache.dgate_weight);
+    add_column_sums<T>(cache.dgates, cache.dgate_bias);
+    for_each_gate(grads, [&](Index first, auto& gate) {
+      simd::add_scaled(gate.weight.size(), gate.weight.data(), T(1), cache.dgate_weight.view().row(first));
+      simd::add_scaled(gate.bias.size(), gate.bias.data(), T(1), cache.dgate_bias.data() + first);
+    });
+    matmul_add<T>(cache.dgates, cache.gate_weight, cache.dh);
+  }
+  /// Calls fn(first row, parameters) for the maps to beta and gamma.
+  template <class P, class Function>
+  void for_each_gate(P& parameters, const Function& fn) const {
+    fn(Index{0}, parameters.beta.parameters());
+    if (config_.forget) fn(config_.heads, parameters.gamma->parameters());
+  }
+  /// All numbers as one row: rows of a few numbers would leave most of each pack empty.
+  [[nodiscard]] static MatrixView<T> as_row(Matrix<T>& m) { return MatrixView<T>(m.data(), {1, m.size()}); }
 
   void check(std::string_view place, std::string_view rows, ConstMatrixView<T> x, const State& state,
              const Sequences& sequences) const {
@@ -296,20 +349,6 @@ class DeltaMemory {
   void features_backward(ConstMatrixView<T> raw, ConstMatrixView<T> y, MatrixView<T> dy) const {
     if (is_additive()) return positive_features_backward<T>(y, dy, dy);
     unit_length_backward<T>(raw, dy, config_.heads, dy);
-  }
-  static void sigmoid(ConstMatrixView<T> logits, Matrix<T>& y) {
-    y.resize(logits.shape());
-    activation_forward<T>(Activation::sigmoid, logits, y);
-  }
-  static void sigmoid_backward(ConstMatrixView<T> logits, ConstMatrixView<T> y, MatrixView<T> dy) {
-    activation_backward<T>(Activation::sigmoid, logits, y, dy, dy);
-  }
-  /// Calls fn(token, first column, head).
-  template <class Function>
-  void for_each_head_of_rows(Index rows, const Function& fn) const {
-    for (Index t = 0; t < rows; ++t) {
-      for (Index h = 0; h < config_.heads; ++h) fn(t, h * config_.value_dim, h);
-    }
   }
 
   Config config_;

@@ -227,8 +227,9 @@ class NeuralMemory {
     const auto values = parameters_.value_proj.forward(h, cache.value_proj);
     cache.gate.resize({h.rows(), 1});
     cache.rates.resize({h.rows(), 1});
-    activation_forward<T>(Activation::sigmoid, parameters_.write_rate.forward(h, cache.write_rate), cache.gate);
-    for (Index t = 0; t < h.rows(); ++t) cache.rates(t, 0) = static_cast<T>(config_.write_rate_max) * cache.gate(t, 0);
+    (void)parameters_.write_rate.forward(h, cache.write_rate);
+    activation_forward<T>(Activation::sigmoid, as_row(cache.write_rate.y), as_row(cache.gate));
+    simd::set_scaled<T>(h.rows(), cache.rates.data(), static_cast<T>(config_.write_rate_max), cache.gate.data());
     next.weights.resize(sequences.count(), config_.hidden, config_.key_dim);
     next.momentum.resize(sequences.count(), config_.hidden, config_.key_dim);
     neural_write().forward({cache.keys, values, cache.rates}, sequences, {&state.weights, &state.momentum},
@@ -332,11 +333,16 @@ class NeuralMemory {
     });
   }
 
+  /// A column as a row: rows of one number would leave most of each pack empty.
+  [[nodiscard]] static MatrixView<T> as_row(Matrix<T>& m) { return MatrixView<T>(m.data(), {1, m.size()}); }
+
   /// From the gradients of keys, values and rates to that of h.
   [[nodiscard]] ConstMatrixView<T> inputs_backward(const State& dnext, WriteCache& cache, State& dstate,
                                                    Parameters& grads) const {
-    for (Index t = 0; t < cache.drates.rows(); ++t) cache.drates(t, 0) *= static_cast<T>(config_.write_rate_max);
-    activation_backward<T>(Activation::sigmoid, cache.write_rate.y, cache.gate, cache.drates, cache.drates);
+    simd::set_scaled<T>(cache.drates.size(), cache.drates.data(), static_cast<T>(config_.write_rate_max),
+                        cache.drates.data());
+    activation_backward<T>(Activation::sigmoid, as_row(cache.write_rate.y), as_row(cache.gate), as_row(cache.drates),
+                           as_row(cache.drates));
     const auto dh_rate = parameters_.write_rate.backward(cache.drates, cache.write_rate, grads.write_rate.parameters());
     const auto dh_value =
         parameters_.value_proj.backward(cache.tape.dvalues, cache.value_proj, grads.value_proj.parameters());

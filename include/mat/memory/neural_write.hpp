@@ -246,7 +246,7 @@ class NeuralWrite {
   [[nodiscard]] FastWeightStep<T> step_of(const SurpriseTape<T>& surprise, Index count) const {
     FastWeightStep<T> step = options_.step;
     const FastWeights<const T> g = surprise.gradient;
-    step.norm = std::sqrt(detail::fast_weights_dot<T>(g, g));
+    if (step.max_norm > 0) step.norm = std::sqrt(detail::fast_weights_dot<T>(g, g));
     if (step.limit > 0) {
       step.curvature = static_cast<double>(surprise.bound->value());
     } else {

@@ -22,7 +22,7 @@ struct SurpriseInputs {
 template <class T>
 struct WeightedGram {
   MatrixView<T> products;  // sum_t rate_t x_t^T x_t: [columns, columns]
-  VectorView<T> sums;      // sum_t rate_t x_t: [columns]
+  VectorView<T> sums;      // sum_t rate_t x_t, or 0 where bias_rate is: [columns]
 };
 
 /// A bound on the largest curvature of the inner loss, and the numbers it is made of. See surprise_forward.
@@ -77,11 +77,13 @@ void scale_rows(ConstMatrixView<T> rates, ConstMatrixView<T> x, MatrixView<T> y)
 template <class T>
 void set_column_sums(T factor, ConstMatrixView<T> x, VectorView<T> sums) {
   std::fill_n(sums.data(), sums.size(), T(0));
+  if (factor == T(0)) return;
   for (Index t = 0; t < x.rows(); ++t) simd::add_scaled(x.cols(), sums.data(), factor, x.row(t));
 }
 /// x_t += factor row, for all t
 template <class T>
 void add_to_rows(T factor, ConstVectorView<T> row, MatrixView<T> x) {
+  if (factor == T(0)) return;
   for (Index t = 0; t < x.rows(); ++t) simd::add_scaled(x.cols(), x.row(t), factor, row.data());
 }
 
@@ -101,7 +103,7 @@ template <class T>
   const ConstMatrixView<T> rates = in.rates;
   scale_rows<T>(rates, x, scratch);
   matmul<T>(transposed<T>(x), scratch, gram.products);
-  set_column_sums<T>(T(1), scratch, gram.sums);
+  set_column_sums<T>(T(in.bias_rate == T(0) ? 0 : 1), scratch, gram.sums);
   const double total = static_cast<double>(in.bias_rate * simd::sum_of(x.rows(), rates.data()));
   const double sums = static_cast<double>(simd::dot(gram.sums.size(), gram.sums.data(), gram.sums.data()));
   return static_cast<T>(
@@ -120,8 +122,12 @@ void weighted_gram_backward(T factor, ConstMatrixView<T> x, const SurpriseInputs
   for (Index t = 0; t < x.rows(); ++t) {
     T* const m = scratch.row(t);
     const T* const sums = gram.sums.data();
-    simd::add_scaled(n, m, c, sums);
-    *drates.row(t) += factor * (simd::dot<T>(n, x.row(t), m) + c * simd::dot(n, x.row(t), sums) + total);
+    T along_sums = 0;
+    if (c != T(0)) {
+      simd::add_scaled(n, m, c, sums);
+      along_sums = c * simd::dot(n, x.row(t), sums);
+    }
+    *drates.row(t) += factor * (simd::dot<T>(n, x.row(t), m) + along_sums + total);
     simd::add_scaled(n, dx.row(t), T(2) * factor * *in.rates.row(t), static_cast<const T*>(m));
   }
 }
