@@ -47,7 +47,8 @@ kill -9 $! 2>/dev/null || true
 wait $! 2>/dev/null || true
 train killed.safetensors --memory tokens --steps 200 --save-every 5 --resume >/dev/null
 cmp killed.safetensors whole.safetensors || fail "a killed training ends with another model"
-equal "files beside the model" "$(ls killed*)" "killed.safetensors"
+# What was being written at the kill may be there still, as killed.safetensors.training.tmp-N; nothing reads it.
+[ ! -e killed.safetensors.training ] || fail "a finished training left its checkpoint"
 
 refused 2 "there is no command, expected train, sample or stream (or --help)"
 refused 1 "FileReader: nowhere cannot be opened: No such file or directory" train --train nowhere --out x

@@ -205,6 +205,5 @@ TEST_CASE("a document decoder says what does not fit", "[models]") {
   config.end_token = 3;
   Decoder decoder(model, config);
   const std::vector<Index> unknown{8};
-  CHECK_THROWS_WITH(decoder.translate({unknown, {1}}),
-                    "Translator::forward: source[0] is 8, expected in [0, 7)");
+  CHECK_THROWS_WITH(decoder.translate({unknown, {1}}), "Translator::forward: source[0] is 8, expected in [0, 7)");
 }
