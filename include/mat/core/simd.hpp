@@ -141,10 +141,11 @@ template <class T>
 
 namespace detail {
 
-/// 2^n where n stands in the lowest bits of x.
+/// 2^n where n stands in the lowest bits of x; of another n whatever it gives, hence unsigned: a pack's last elements
+/// may be nobody's.
 template <class T>
 [[nodiscard]] EIGEN_ALWAYS_INLINE Pack<T> power_of_two(Pack<T> x) {
-  using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  using Integer = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   constexpr int kMantissaBits = std::numeric_limits<T>::digits - 1;
   constexpr Integer kOne = Integer{std::numeric_limits<T>::max_exponent - 1} << kMantissaBits;
   typename IntegerPack<T, Integer>::Vector bits;
