@@ -30,9 +30,9 @@ for memory in ${MEMORIES:-none cache delta}; do
   for seed in ${SEEDS:-1 2 3}; do
     # shellcheck disable=SC2046 # options are several words
     "$program" train --train "$data/train.txt" --valid "$data/valid.txt" --out "$work/model" --memory "$memory" \
-      --seed "$seed" --threads "${THREADS:-1}" --save-every 0 $(options "$memory") "$@" 2>"$work/errors" |
-      sed 's/.*: \([0-9]*\) parameters.* validation \([0-9.]*\) .*/\1 \2/' >>"$work/results"
-    [ -s "$work/results" ] || { cat "$work/errors" >&2 && exit 1; }
+      --seed "$seed" --threads "${THREADS:-1}" --save-every 0 $(options "$memory") "$@" >"$work/line" \
+      2>"$work/errors" || { cat "$work/errors" >&2 && exit 1; }
+    sed 's/.*: \([0-9]*\) parameters.* validation \([0-9.]*\) .*/\1 \2/' "$work/line" >>"$work/results"
   done
   [ "$memory" != none ] || none=$(awk '{ sum += $2 } END { print sum / NR }' "$work/results")
   awk -v memory="$memory" -v options="$(options "$memory")" -v none="$none" '

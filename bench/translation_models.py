@@ -315,23 +315,15 @@ class Ctranslate2:
 
     def translate(self, texts, beam, batch):
         """In batches of similar lengths, so that each has a limit of its own for what would never end."""
-        size, kind = batch
         sources = self.file.pieces.encode(texts, out_type=str)
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-        found, first = [""] * len(texts), 0
-        while first < len(order):
-            last, tokens = first, 0
-            while last < len(order):
-                tokens += len(sources[order[last]]) + 1 if kind == "tokens" else 1
-                if tokens > size and last > first:
-                    break
-                last += 1
-            part = order[first:last]
+        found = [""] * len(texts)
+        for first in range(0, len(order), batch):
+            part = order[first : first + batch]
             results = self.translator.translate_batch([sources[i] for i in part], beam_size=beam, disable_unk=True,
                                                       max_decoding_length=most_tokens(len(sources[part[-1]]) + 1))
             for i, result in zip(part, results):
                 found[i] = self.file.pieces.decode_pieces(result.hypotheses[0])
-            first = last
         return found
 
 

@@ -36,7 +36,7 @@ from translation_models import (MatFile, Clock, TorchTraining, TorchTranslate, C
 
 TEST = "test_2016_flickr"
 MAT_BATCHES = (32, 1000)  # lines
-CT2_BATCHES = ((32, "examples"), (64, "examples"), (128, "examples"))
+CT2_BATCHES = (32, 64, 128)  # sentences
 
 
 def train_options(arguments, threads):

@@ -7,7 +7,7 @@ set -eu
 train() { # EXAMPLES OUT ARGUMENT...
   examples=$1 model=$2
   shift 2
-  $before "$program" train --train "$examples" --out "$model" --dim 16 --hidden 32 --heads 2 --buckets 200 \
+  "$program" train --train "$examples" --out "$model" --dim 16 --hidden 32 --heads 2 --buckets 200 \
     --batch-examples 8 --lr 0.01 "$@"
 }
 
