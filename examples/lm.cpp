@@ -116,7 +116,7 @@ void train(Options& o) {
   const mat::Alphabet alphabet = mat::Alphabet::of(text);
   o.model.vocabulary = alphabet.size();
   const std::vector<Index> ids = alphabet.encode(text), validation_ids = alphabet.encode(validation);
-  const Index needed = o.training.segments * o.training.segment + 1;
+  const Index needed = (o.training.segments + o.training.warm_segments) * o.training.segment + 1;
   if (static_cast<Index>(ids.size()) < needed) {
     throw mat::ValueError(o.train + " has " + std::to_string(ids.size()) + " characters, expected at least " +
                           std::to_string(needed));

@@ -304,13 +304,13 @@ class DeltaMemory {
     cache.gate_logits.resize({h.rows(), gates});
     cache.gates.resize(cache.gate_logits.shape());
     matmul<T>(h, transposed<T>(cache.gate_weight), cache.gate_logits, cache.gate_bias);
-    activation_forward<T>(Activation::sigmoid, as_row(cache.gate_logits), as_row(cache.gates));
+    activation_forward<T>(Activation::sigmoid, detail::as_row(cache.gate_logits), detail::as_row(cache.gates));
     cache.beta = beta_of(cache.gates.view());
   }
   /// Adds to dh.
   void gates_backward(WriteCache& cache, Parameters& grads) const {
-    activation_backward<T>(Activation::sigmoid, as_row(cache.gate_logits), as_row(cache.gates), as_row(cache.dgates),
-                           as_row(cache.dgates));
+    activation_backward<T>(Activation::sigmoid, detail::as_row(cache.gate_logits), detail::as_row(cache.gates),
+                           detail::as_row(cache.dgates), detail::as_row(cache.dgates));
     cache.dgate_weight.resize(cache.gate_weight.shape());
     cache.dgate_bias.resize(cache.gate_bias.shape());
     cache.dgate_bias.fill(T(0));
@@ -328,8 +328,6 @@ class DeltaMemory {
     fn(Index{0}, parameters.beta.parameters());
     if (config_.forget) fn(config_.heads, parameters.gamma->parameters());
   }
-  /// All numbers as one row: rows of a few numbers would leave most of each pack empty.
-  [[nodiscard]] static MatrixView<T> as_row(Matrix<T>& m) { return MatrixView<T>(m.data(), {1, m.size()}); }
 
   void check(std::string_view place, std::string_view rows, ConstMatrixView<T> x, const State& state,
              const Sequences& sequences) const {

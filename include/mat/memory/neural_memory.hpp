@@ -4,6 +4,7 @@
 #include <mat/memory/memory.hpp>
 #include <mat/memory/memory_layer.hpp>
 #include <mat/memory/neural_write.hpp>
+#include <mat/ops/activation.hpp>
 #include <mat/ops/residual.hpp>
 #include <mat/ops/token_shift.hpp>
 #include <mat/ops/unit_length.hpp>
@@ -228,7 +229,7 @@ class NeuralMemory {
     cache.gate.resize({h.rows(), 1});
     cache.rates.resize({h.rows(), 1});
     (void)parameters_.write_rate.forward(h, cache.write_rate);
-    activation_forward<T>(Activation::sigmoid, as_row(cache.write_rate.y), as_row(cache.gate));
+    activation_forward<T>(Activation::sigmoid, detail::as_row(cache.write_rate.y), detail::as_row(cache.gate));
     simd::set_scaled<T>(h.rows(), cache.rates.data(), static_cast<T>(config_.write_rate_max), cache.gate.data());
     next.weights.resize(sequences.count(), config_.hidden, config_.key_dim);
     next.momentum.resize(sequences.count(), config_.hidden, config_.key_dim);
@@ -333,16 +334,13 @@ class NeuralMemory {
     });
   }
 
-  /// A column as a row: rows of one number would leave most of each pack empty.
-  [[nodiscard]] static MatrixView<T> as_row(Matrix<T>& m) { return MatrixView<T>(m.data(), {1, m.size()}); }
-
   /// From the gradients of keys, values and rates to that of h.
   [[nodiscard]] ConstMatrixView<T> inputs_backward(const State& dnext, WriteCache& cache, State& dstate,
                                                    Parameters& grads) const {
     simd::set_scaled<T>(cache.drates.size(), cache.drates.data(), static_cast<T>(config_.write_rate_max),
                         cache.drates.data());
-    activation_backward<T>(Activation::sigmoid, as_row(cache.write_rate.y), as_row(cache.gate), as_row(cache.drates),
-                           as_row(cache.drates));
+    activation_backward<T>(Activation::sigmoid, detail::as_row(cache.write_rate.y), detail::as_row(cache.gate),
+                           detail::as_row(cache.drates), detail::as_row(cache.drates));
     const auto dh_rate = parameters_.write_rate.backward(cache.drates, cache.write_rate, grads.write_rate.parameters());
     const auto dh_value =
         parameters_.value_proj.backward(cache.tape.dvalues, cache.value_proj, grads.value_proj.parameters());

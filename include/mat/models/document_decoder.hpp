@@ -10,8 +10,8 @@ inline namespace MAT_ABI {
 
 /// Translates a document sentence by sentence, remembering what it has read: what is most probable token by token.
 ///
-/// Every token runs the decoder over the translation so far again. Of the settings, beam_size, n_best and
-/// early_stopping do not count.
+/// Every token runs the model over the sentence and its translation so far again. Of the settings, beam_size, n_best
+/// and early_stopping do not count.
 ///
 /// Shapes:  source [source tokens].
 /// Errors:  ValueError for a setting out of range, or a token outside of its vocabulary: then nothing was read.

@@ -252,6 +252,12 @@ struct BackwardRow {
 /// About how many multiplications an exponential costs.
 inline constexpr Index kExpWork = 16;
 
+/// All numbers of a matrix as one row: rows of a few numbers would leave most of each pack empty.
+template <class T>
+[[nodiscard]] MatrixView<T> as_row(Matrix<T>& m) {
+  return MatrixView<T>(m.data(), {1, m.size()});
+}
+
 }  // namespace detail
 
 /// y = activation(x), element by element; y may be x.
