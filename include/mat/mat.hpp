@@ -35,6 +35,7 @@ namespace mat {}
 #include <mat/core/simd.hpp>
 #include <mat/core/tensor.hpp>
 #include <mat/core/tensor_view.hpp>
+#include <mat/core/threefry.hpp>
 #include <mat/core/types.hpp>
 #include <mat/layers/added_keys.hpp>
 #include <mat/layers/alibi.hpp>
@@ -109,6 +110,7 @@ namespace mat {}
 #include <mat/ops/content_memory.hpp>
 #include <mat/ops/delta_rule.hpp>
 #include <mat/ops/dropout.hpp>
+#include <mat/ops/dropout_scales.hpp>
 #include <mat/ops/earlier_tokens.hpp>
 #include <mat/ops/fast_weight_step.hpp>
 #include <mat/ops/fast_weights.hpp>

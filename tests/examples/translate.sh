@@ -104,7 +104,7 @@ train other --epochs 3 --seed 1 >/dev/null 2>&1
 if tensors other | cmp -s - one.bin; then fail "models of two seeds are equal"; fi
 train long --epochs 60 >/dev/null 2>&1
 { before=exec; train killed --epochs 60 --checkpoint-seconds 0 >/dev/null 2>killed.err; } &
-while [ "$(lines <killed.err)" -lt 3 ]; do
+while [ "$(lines <killed.err)" -lt 3 ] || [ ! -f killed.training ]; do
   kill -0 $! || fail "the training ended: $(cat killed.err)"
   sleep 0.05
 done

@@ -42,7 +42,7 @@ double apply(Activation kind, double x) {
 template <class T>
 double worst_error(const FeedForward<T>& layer, Index tokens, const Dropout& dropout) {
   const auto& p = layer.parameters();
-  const Index d = layer.config().features, hidden = layer.config().hidden, stride = (hidden + 3) / 4 * 4;
+  const Index d = layer.config().features, hidden = layer.config().hidden, stride = dropout_stride(hidden);
   const auto x = random_tensor<T, 2>({tokens, d}, 1);
   typename FeedForward<T>::Cache cache;
   const auto y = layer.forward(x, dropout, cache);

@@ -69,7 +69,8 @@ Matrix<T> reference(const Problem<T>& p) {
         }
         for (double& x : s) sum += x = highest == -INFINITY ? 0 : std::exp(x - highest);
         for (Index j = 0; j < n; ++j) {
-          const auto index = static_cast<std::uint64_t>((row * o.heads + h) * p.k.rows() + j);
+          const Index weights_row = p.queries.begin(b) * o.heads + h * p.queries.length(b) + i;
+          const auto index = static_cast<std::uint64_t>(weights_row * dropout_stride(p.keys.longest()) + j);
           const double weight = sum == 0 ? 0 : s[static_cast<std::size_t>(j)] / sum * dropout_scale(o.dropout, index);
           for (Index c = 0; c < vd; ++c)
             y(row, h * vd + c) += static_cast<T>(weight * p.v(p.keys.begin(b) + j, g * vd + c));

@@ -121,7 +121,8 @@ class TokenEmbedding {
   }
 
   static void keep(const TokenBatch& batch, const TokenDropout& dropout, Cache& cache) {
-    const Dropout words{dropout.words, dropout.random.split(0)}, features{dropout.features, dropout.random.split(1)};
+    DropoutScales<T> words(dropout.words, dropout.random.split(0)), features(dropout.features, dropout.random.split(1));
+    const auto is_kept = [](DropoutScales<T>& scales, Index i) { return scales(static_cast<std::uint64_t>(i)) > 0; };
     const Index tokens = batch.tokens();
     cache.words.resize({tokens});
     cache.features.resize({static_cast<Index>(batch.features.size())});
@@ -136,9 +137,6 @@ class TokenEmbedding {
       }
     }
     cache.feature_begins.data()[tokens] = kept;
-  }
-  [[nodiscard]] static bool is_kept(const Dropout& dropout, Index index) {
-    return dropout.rate == 0 || dropout_scale(dropout, static_cast<std::uint64_t>(index)) > 0;
   }
   [[nodiscard]] static T feature_factor(const Cache& cache, Index t) {
     const Index count = cache.feature_begins.data()[t + 1] - cache.feature_begins.data()[t];

@@ -63,7 +63,7 @@ class AttentionBackward {
     T* queries;   // of a tile: [kTileQueries, query_stride()]
     T* dy;        // of a tile: [kTileQueries, dy_stride()]
     T* weights;   // p: [kTileQueries, kScoreStride]
-    T* dropped;   // dropout(p): [kTileQueries, kScoreStride]
+    T* dropped;   // what dropout multiplies by, then dropout(p): [kTileQueries, kScoreStride]
     T* dscores;   // [kTileQueries, kScoreStride]
     T* slopes;    // of the softcap: [kTileQueries, kScoreStride]
   };
@@ -146,6 +146,10 @@ class AttentionBackward {
     multiply_panels<T>(rows, panel_width<T>(n), hv, w.dy, dy_stride(), 1, w.values_t + at * hv, hv, w.dscores,
                        kScoreStride, MatmulStart::zero);
     const bool plain = p_.is_plain(b, i, i + rows - 1, seen);
+    if (p_.dropout.rate != 0) {
+      for (Index r = 0; r < rows; ++r) std::fill_n(w.dropped + r * kScoreStride, pack_width<T>(n), T(1));
+      p_.drop(b, h, i, rows, seen, w.dropped, kScoreStride);
+    }
     for (Index r = 0; r < rows; ++r) score_gradient(b, h, i + r, seen, plain, r * kScoreStride, w);
 
     multiply_panels<T>(rows, hk, n, w.dscores, kScoreStride, 1, w.keys + at * kPanelCols<T>, packed_keys,
@@ -182,19 +186,21 @@ class AttentionBackward {
     if (!plain) p_.prepare(b, h, i, seen, weights, w.slopes + at);
     const Pack<T> factor = simd::broadcast(p_.exponent_factor()), highest = simd::broadcast(highest_(h, row));
     const Pack<T> log_sums = simd::broadcast(log_sum), dot = simd::broadcast(row_dot_(h, row));
+    T* dropped = w.dropped + at;  // holds what dropout multiplies by
     const bool dropout = p_.dropout.rate != 0;
-    if (dropout) p_.drop(b, h, i, seen, dscores);
     // Without a bias or a softcap, which need ds itself, the scale is applied in the same pass.
     const bool bare = grads_.dbias.empty() && grads_.dkey_bias.empty() && p_.softcap == 0;
     const Pack<T> scale = simd::broadcast(bare ? p_.scale : T(1));
     for (Index j = 0; j < n; j += Pack<T>::kSize) {  // beyond n, up to a whole pack, is room that nobody reads
       const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j) - highest, factor, -log_sums));
+      Pack<T> dp = simd::load(dscores + j);
+      if (dropout) {
+        const Pack<T> kept = simd::load(dropped + j);
+        dp = dp * kept;
+        simd::store(dropped + j, p * kept);
+      }
       simd::store(weights + j, p);
-      simd::store(dscores + j, p * (simd::load(dscores + j) - dot) * scale);
-    }
-    if (dropout) {
-      std::copy_n(weights, n, w.dropped + at);
-      p_.drop(b, h, i, seen, w.dropped + at);
+      simd::store(dscores + j, p * (dp - dot) * scale);
     }
     if (!bare) finish_score_gradient(b, h, i, seen, dscores, w.slopes + at);
   }

@@ -233,9 +233,9 @@ class AttentionForward {
       // Exactly 1, so that blocks in which a row sees nothing leave its bits alone.
       if (before[r] == tile.highest[r]) decay[r] = T(1);
       tile.sums[r] = tile.sums[r] * decay[r] + exponentiate(end, row, factor, tile.highest[r]);
-      p_.drop(tile.b, tile.h, tile.first + r, seen, row);
       if (before[r] != kNothing) scale_row(tile.y + r * y_.row_stride(), decay[r]);
     }
+    p_.drop(tile.b, tile.h, tile.first, tile.rows, seen, scores, kScoreStride);
   }
 
   /// Of scores that are all hidden: 0, unless a NaN, which the maximum passes over, is among them.

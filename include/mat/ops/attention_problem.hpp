@@ -93,7 +93,8 @@ struct AttentionProblem {
   Index head_dim, value_dim;
   Index sinks;
   T scale, softcap;
-  bool plain;  // Scores are products times a positive scale and nothing else: one multiplication serves both.
+  Index dropout_row;  // between the first elements of two rows of weights, as dropout_stride
+  bool plain;         // Scores are products times a positive scale and nothing else: one multiplication serves both.
 
   AttentionProblem(std::string_view what, const AttentionOptions<T>& options, const AttentionInputs<T>& inputs)
       : q(inputs.q),
@@ -117,6 +118,7 @@ struct AttentionProblem {
     check_value(softcap >= 0, {what, "softcap"}, static_cast<double>(softcap), "at least 0");
     check_dropout(what, dropout);
     check_value(sinks >= 0, {what, "sink_keys"}, sinks, "at least 0");
+    dropout_row = dropout_stride(keys.longest());
     group = heads / kv_heads;
     head_dim = q.cols() / heads;
     value_dim = v.cols() / kv_heads;
@@ -255,12 +257,16 @@ struct AttentionProblem {
     }
   }
 
-  /// Multiplies weights by the dropout's 0 or 1 / (1 - rate), the same in forward and backward.
-  void drop(Index b, Index h, Index i, KeyRange range, T* weights) const {
+  /// Multiplies the weights of queries [i, i + rows) by the dropout's 0 or 1 / (1 - rate), the same in forward and
+  /// backward.
+  void drop(Index b, Index h, Index i, Index rows, KeyRange range, T* weights, Index stride) const {
     if (dropout.rate == 0) return;
-    const Index row = (queries.begin(b) + i) * heads + h;
-    const auto index = static_cast<std::uint64_t>(row * v.rows() + range.begin);
-    dropout_row<T>(dropout, index, range.end - range.begin, weights, weights);
+    DropoutScales<T> scales(dropout.rate, dropout.random);
+    const Index first = queries.begin(b) * heads + h * queries.length(b) + i;
+    for (Index r = 0; r < rows; ++r) {
+      const auto index = static_cast<std::uint64_t>((first + r) * dropout_row + range.begin);
+      scales.multiply(index, range.end - range.begin, weights + r * stride, weights + r * stride);
+    }
   }
 
   /// Multiplications of all scores, for parallel_for.
