@@ -271,6 +271,7 @@ void run_translate(const Options& o) {
   const mat::SavedTranslator saved = mat::load_translator(o.model);
   const mat::SentencePieceTokenizer tokenizer(saved.tokenizer);
   const Translate translate(saved.model, tokenizer, o.translation);
+  mat::DecodingCache<float> cache;
   example::LineReader reader;
   ParallelTexts shown;
   mat::Index line_number = 0;
@@ -286,7 +287,7 @@ void run_translate(const Options& o) {
       failure = std::current_exception();
     }
     if (lines.empty()) break;
-    const auto translations = translate.translate(lines);
+    const auto translations = translate.translate(lines, cache);
     for (std::size_t i = 0; i < lines.size(); ++i) {
       ++line_number;
       for (const mat::TextTranslation& translation : translations[i]) {

@@ -79,6 +79,7 @@ namespace mat {}
 #include <mat/models/classifier_input.hpp>
 #include <mat/models/decoding.hpp>
 #include <mat/models/decoding_batch.hpp>
+#include <mat/models/decoding_cache.hpp>
 #include <mat/models/decoding_config.hpp>
 #include <mat/models/document_classifier.hpp>
 #include <mat/models/document_decoder.hpp>

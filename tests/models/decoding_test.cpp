@@ -208,6 +208,27 @@ TEMPLATE_TEST_CASE("the batch does not change a translation in any bit", "[model
   }
 }
 
+TEST_CASE("a cache that other batches used changes no translation, and a second time nothing is allocated for it",
+          "[models]") {
+  const PackedTranslator<float> packed(model_of<float>(TranslatorKind::mat_prior));
+  const auto sources = sources_of(12);
+  DecodingCache<float> cache;
+  for (const auto& [count, beam] : std::vector<std::pair<int, Index>>{{12, 4}, {2, 1}, {5, 3}, {12, 2}}) {
+    CAPTURE(count, beam);
+    const std::vector<Tokens> some(sources.begin(), sources.begin() + count);
+    const auto config = config_of(beam);
+    const auto fresh = translate(packed, some, config);
+    const auto kept = translate(packed, some, config, {}, cache);
+    REQUIRE(kept.size() == fresh.size());
+    for (std::size_t b = 0; b < kept.size(); ++b) check_same(kept[b].front(), fresh[b].front());
+  }
+  const float* keys = cache.earlier.keys(0).panels(0, 0, 0);
+  const float* values = cache.earlier.values(0).data();
+  (void)translate(packed, sources, config_of(4), {}, cache);
+  CHECK(cache.earlier.keys(0).panels(0, 0, 0) == keys);
+  CHECK(cache.earlier.values(0).data() == values);
+}
+
 TEST_CASE("an empty source gives an empty translation", "[models]") {
   const PackedTranslator<float> packed(model_of<float>(TranslatorKind::vanilla));
   auto config = config_of(4);

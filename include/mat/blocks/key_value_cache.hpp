@@ -23,12 +23,21 @@ class KeyValueCache {
     Index capacity = 0;  ///< The most tokens of one sequence.
   };
 
-  explicit KeyValueCache(const Config& config) : config_(config) {
+  /// Of no layers.
+  KeyValueCache() = default;
+  explicit KeyValueCache(const Config& config) { assign(config); }
+
+  /// Becomes an empty cache of these sizes, in the memory that is there already if there is enough.
+  void assign(const Config& config) {
     check_value(config.layers >= 0, "KeyValueCache: layers", config.layers, "at least 0");
-    const PackedKeys<T> no_keys({config.batch, config.kv_heads, config.head_dim, config.capacity});
-    const Matrix<T> no_values({config.batch * config.capacity, config.kv_heads * config.head_dim});
-    keys_.assign(static_cast<std::size_t>(config.layers), no_keys);
-    values_.assign(keys_.size(), no_values);
+    const typename PackedKeys<T>::Config keys{config.batch, config.kv_heads, config.head_dim, config.capacity};
+    const auto layers = static_cast<std::size_t>(config.layers);
+    keys_.resize(layers);
+    for (PackedKeys<T>& of_layer : keys_) of_layer.assign(keys);
+    values_.resize(layers);
+    for (Matrix<T>& values : values_)
+      values.resize({config.batch * config.capacity, config.kv_heads * config.head_dim});
+    config_ = config;
     lengths_.assign(static_cast<std::size_t>(config.batch), 0);
   }
 

@@ -40,19 +40,19 @@ class PackedCrossAttention {
   /// Bytes of the weights that one query reads.
   [[nodiscard]] Index bytes() const { return q_proj_.bytes() + out_proj_.bytes(); }
 
-  [[nodiscard]] Memory remember(ConstMatrixView<T> key, ConstMatrixView<T> value, const Sequences& sequences) const {
+  void remember(ConstMatrixView<T> key, ConstMatrixView<T> value, const Sequences& sequences, Memory& memory) const {
     check_shape("PackedCrossAttention::remember: key", key, {kAny, config_.kdim});
     check_shape("PackedCrossAttention::remember: value", value, {key.rows(), config_.vdim});
     check_sequences("PackedCrossAttention::remember: key", key.rows(), sequences);
-    const Index capacity = std::max<Index>(1, sequences.longest());
-    Memory memory{sequences, PackedKeys<T>({sequences.count(), config_.kv_heads, head_dim(), capacity}), {}};
-    Matrix<T> keys;
-    k_proj_.forward(key, keys);
+    memory.sequences = sequences;
+    memory.keys.assign({sequences.count(), config_.kv_heads, head_dim(), std::max<Index>(1, sequences.longest())});
+    k_proj_.forward(key, memory.values);
     for (Index b = 0; b < sequences.count(); ++b) {
-      for (Index i = 0; i < sequences.length(b); ++i) memory.keys.set(b, i, keys.view().row(sequences.begin(b) + i));
+      for (Index i = 0; i < sequences.length(b); ++i) {
+        memory.keys.set(b, i, memory.values.view().row(sequences.begin(b) + i));
+      }
     }
     v_proj_.forward(value, memory.values);
-    return memory;
   }
 
   /// Sequence b of x attends to sequence b of the memory.

@@ -55,20 +55,27 @@ class PackedDecoder {
   }
   /// An empty cache for `batch` sequences of at most `capacity` tokens.
   [[nodiscard]] KeyValueCache<T> key_value_cache(Index batch, Index capacity) const {
+    return KeyValueCache<T>(key_value_config(batch, capacity));
+  }
+  [[nodiscard]] typename KeyValueCache<T>::Config key_value_config(Index batch, Index capacity) const {
     const bool empty = layers_.empty();
-    return KeyValueCache<T>({static_cast<Index>(layers_.size()), empty ? 1 : layers_.front().kv_heads(),
-                             empty ? 1 : layers_.front().head_dim(), batch, capacity});
+    return {static_cast<Index>(layers_.size()), empty ? 1 : layers_.front().kv_heads(),
+            empty ? 1 : layers_.front().head_dim(), batch, capacity};
   }
 
   [[nodiscard]] Memory remember(ConstMatrixView<T> keys, ConstMatrixView<T> values, const Sequences& sequences,
                                 ConstVectorView<T> key_bias = {}) const {
-    if (!key_bias.empty()) check_shape("PackedDecoder::remember: key_bias", key_bias, {keys.rows()});
     Memory memory;
-    for (const PackedDecoderLayer<T>& layer : layers_) {
-      memory.layers.push_back(layer.remember(keys, values, sequences));
-    }
-    memory.key_bias = Vector<T>(key_bias);
+    remember(keys, values, sequences, key_bias, memory);
     return memory;
+  }
+  /// The same in a memory that may have been of another batch.
+  void remember(ConstMatrixView<T> keys, ConstMatrixView<T> values, const Sequences& sequences,
+                ConstVectorView<T> key_bias, Memory& memory) const {
+    if (!key_bias.empty()) check_shape("PackedDecoder::remember: key_bias", key_bias, {keys.rows()});
+    memory.layers.resize(layers_.size());
+    for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].remember(keys, values, sequences, memory.layers[i]);
+    memory.key_bias.assign(key_bias);
   }
 
   /// Each sequence of x continues that of the key/value cache, which then holds it too.

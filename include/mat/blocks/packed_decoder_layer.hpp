@@ -52,8 +52,8 @@ class PackedDecoderLayer {
   [[nodiscard]] Index head_dim() const { return self_attn_.head_dim(); }
 
   /// What the layer attends to, for all calls that read the same tokens.
-  [[nodiscard]] Memory remember(ConstMatrixView<T> keys, ConstMatrixView<T> values, const Sequences& sequences) const {
-    return multihead_attn_.remember(keys, values, sequences);
+  void remember(ConstMatrixView<T> keys, ConstMatrixView<T> values, const Sequences& sequences, Memory& memory) const {
+    multihead_attn_.remember(keys, values, sequences, memory);
   }
 
   /// Causal: a token sees the earlier ones of its sequence and itself.

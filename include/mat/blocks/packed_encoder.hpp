@@ -41,9 +41,12 @@ class PackedEncoder {
   }
   /// An empty cache for `batch` sequences of at most `capacity` tokens.
   [[nodiscard]] KeyValueCache<T> key_value_cache(Index batch, Index capacity) const {
+    return KeyValueCache<T>(key_value_config(batch, capacity));
+  }
+  [[nodiscard]] typename KeyValueCache<T>::Config key_value_config(Index batch, Index capacity) const {
     const bool empty = layers_.empty();
-    return KeyValueCache<T>({static_cast<Index>(layers_.size()), empty ? 1 : layers_.front().kv_heads(),
-                             empty ? 1 : layers_.front().head_dim(), batch, capacity});
+    return {static_cast<Index>(layers_.size()), empty ? 1 : layers_.front().kv_heads(),
+            empty ? 1 : layers_.front().head_dim(), batch, capacity};
   }
 
   /// Each sequence of x attends to itself, as the mask allows.

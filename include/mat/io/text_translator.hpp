@@ -54,6 +54,12 @@ class TextTranslator {
 
   /// The n_best translations of each text, the best first: [texts][n_best].
   [[nodiscard]] std::vector<std::vector<TextTranslation>> translate(const std::vector<std::string>& texts) const {
+    DecodingCache<T> cache;
+    return translate(texts, cache);
+  }
+  /// The same in a cache that is kept, for texts that come in turns.
+  [[nodiscard]] std::vector<std::vector<TextTranslation>> translate(const std::vector<std::string>& texts,
+                                                                    DecodingCache<T>& cache) const {
     std::vector<std::vector<Index>> parts;
     std::vector<std::size_t> text_of;  // of each part
     for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -63,7 +69,7 @@ class TextTranslator {
         text_of.push_back(i);
       }
     }
-    const Hypotheses found = translate_parts(parts);
+    const Hypotheses found = translate_parts(parts, cache);
     const auto n_best = static_cast<std::size_t>(config_.decoding.n_best);
     std::vector<std::vector<TextTranslation>> result(texts.size());
     for (std::size_t i = 0; i < texts.size(); ++i) result[i].resize(n_best);
@@ -112,7 +118,8 @@ class TextTranslator {
 
  private:
   /// Parts of about the same length share a batch; each comes back in its place.
-  [[nodiscard]] Hypotheses translate_parts(const std::vector<std::vector<Index>>& parts) const {
+  [[nodiscard]] Hypotheses translate_parts(const std::vector<std::vector<Index>>& parts,
+                                           DecodingCache<T>& cache) const {
     std::vector<std::size_t> order(parts.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(),
@@ -126,7 +133,7 @@ class TextTranslator {
         if (end > begin && tokens > static_cast<std::size_t>(config_.batch_tokens)) break;
         batch.push_back(parts[order[end++]]);
       }
-      Hypotheses found = mat::translate(model_, batch, config_.decoding);
+      Hypotheses found = mat::translate(model_, batch, config_.decoding, {}, cache);
       for (std::size_t i = begin; i < end; ++i) result[order[i]] = std::move(found[i - begin]);
       begin = end;
     }

@@ -15,9 +15,9 @@ class BeamSearch {
   using Tokens = std::vector<Index>;
 
   BeamSearch(const PackedTranslator<T>& model, const DecodingConfig& config, const std::vector<Tokens>& sources,
-             const std::vector<Tokens>& prefixes)
+             const std::vector<Tokens>& prefixes, DecodingCache<T>& cache)
       : config_(config),
-        batch_("translate", model, config, sources, prefixes, config.beam_size),
+        batch_("translate", model, config, sources, prefixes, config.beam_size, cache),
         candidates_of_row_(std::min(config.beam_size + 1, batch_.vocabulary())) {
     check_value(config.n_best <= config.beam_size, "translate: n_best", config.n_best, "at most beam_size, ",
                 config.beam_size);

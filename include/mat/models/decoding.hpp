@@ -17,11 +17,19 @@ inline namespace MAT_ABI {
 /// Source:  Sutskever et al. (2014), "Sequence to sequence learning with neural networks", section 3.2; length_penalty
 ///          as in fairseq and CTranslate2.
 /// Errors:  ValueError for a setting out of range, a token outside of its vocabulary, or another number of prefixes.
-/// Threads: uses parallel_for; the model is only read.
+/// Threads: uses parallel_for; the model is only read. One batch at a time in one cache.
+template <class T>
+[[nodiscard]] Hypotheses translate(const PackedTranslator<T>& model, const std::vector<std::vector<Index>>& sources,
+                                   const DecodingConfig& config, const std::vector<std::vector<Index>>& prefixes,
+                                   DecodingCache<T>& cache) {
+  return detail::BeamSearch<T>(model, config, sources, prefixes, cache).run();
+}
+/// The same in a cache of its own.
 template <class T>
 [[nodiscard]] Hypotheses translate(const PackedTranslator<T>& model, const std::vector<std::vector<Index>>& sources,
                                    const DecodingConfig& config, const std::vector<std::vector<Index>>& prefixes = {}) {
-  return detail::BeamSearch<T>(model, config, sources, prefixes).run();
+  DecodingCache<T> cache;
+  return translate(model, sources, config, prefixes, cache);
 }
 
 /// Translations that are drawn word by word, n_best of each source, in the order in which they were drawn.
@@ -36,7 +44,8 @@ template <class T>
                                            const std::vector<std::vector<Index>>& sources, const DecodingConfig& config,
                                            const DrawConfig& draw,
                                            const std::vector<std::vector<Index>>& prefixes = {}) {
-  return detail::TranslationDraws<T>(model, config, draw, sources, prefixes).run();
+  DecodingCache<T> cache;
+  return detail::TranslationDraws<T>(model, config, draw, sources, prefixes, cache).run();
 }
 
 }  // namespace MAT_ABI

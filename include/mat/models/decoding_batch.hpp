@@ -1,7 +1,7 @@
 #pragma once
 
+#include <mat/models/decoding_cache.hpp>
 #include <mat/models/decoding_config.hpp>
-#include <mat/models/packed_translator.hpp>
 
 #include <cmath>
 
@@ -24,8 +24,9 @@ class DecodingBatch {
   };
 
   DecodingBatch(std::string_view what, const PackedTranslator<T>& model, const DecodingConfig& config,
-                const std::vector<Tokens>& sources, const std::vector<Tokens>& prefixes, Index width)
-      : model_(model), config_(config), width_(width), earlier_(model.key_value_cache(0, 1)) {
+                const std::vector<Tokens>& sources, const std::vector<Tokens>& prefixes, Index width,
+                DecodingCache<T>& cache)
+      : model_(model), config_(config), width_(width), cache_(cache) {
     const Index vocabulary = model.config().target_vocabulary;
     check_decoding(what, config, vocabulary);
     const auto count = static_cast<Index>(sources.size()), given = static_cast<Index>(prefixes.size());
@@ -36,7 +37,7 @@ class DecodingBatch {
     Tokens ids;
     for (const Tokens& source : sources) ids.insert(ids.end(), source.begin(), source.end());
     sources_.assign(count, [&](Index b) { return static_cast<Index>(sources[static_cast<std::size_t>(b)].size()); });
-    memory_ = model.read({ids, {static_cast<Index>(ids.size())}}, sources_, cache_);
+    model.read({ids, {static_cast<Index>(ids.size())}}, sources_, cache.model, cache.memory);
     Index capacity = 1;
     slots_.resize(static_cast<std::size_t>(count * width));
     for (Index b = 0; b < count; ++b) {
@@ -50,7 +51,7 @@ class DecodingBatch {
       first.unread = prefix;
       first.unread.insert(first.unread.begin(), config.begin_token);
     }
-    earlier_ = model.key_value_cache(count * width, capacity);
+    cache.earlier.assign(model.key_value_config(count * width, capacity));
   }
 
   [[nodiscard]] Index sources() const { return sources_.count(); }
@@ -89,8 +90,8 @@ class DecodingBatch {
       for (Index s = b * width_; s < (b + 1) * width_; ++s) tokens += unread(s);
       return tokens;
     });
-    scores_ =
-        model_.extend({{ids_, {static_cast<Index>(ids_.size())}}, by_slot_, by_source_}, memory_, earlier_, cache_);
+    scores_ = model_.extend({{ids_, {static_cast<Index>(ids_.size())}}, by_slot_, by_source_}, cache_.memory,
+                            cache_.earlier, cache_.model);
     for (Index row = 0; row < scores_.rows(); ++row) {
       for (const Index token : config_.forbidden) scores_(row, token) = -std::numeric_limits<T>::infinity();
     }
@@ -119,7 +120,7 @@ class DecodingBatch {
     for (std::size_t i = 0; i < children.size(); ++i) {
       if (places_[i] >= 0) continue;
       while (slot(free).alive) ++free;
-      earlier_.fork(children[i].parent, free);
+      cache_.earlier.fork(children[i].parent, free);
       slot(free).tokens = slot(children[i].parent).tokens;
       slot(free).alive = true;
       places_[i] = free;
@@ -162,9 +163,7 @@ class DecodingBatch {
   Index width_;
   Sequences sources_;
   std::vector<Index> prefix_lengths_;  // [sources]
-  typename PackedTranslator<T>::Cache cache_;
-  typename PackedTranslator<T>::Memory memory_;
-  KeyValueCache<T> earlier_;
+  DecodingCache<T>& cache_;
   std::vector<Slot> slots_;  // [sources * width]
   Tokens ids_, row_slots_, places_;
   Sequences by_slot_, by_source_;

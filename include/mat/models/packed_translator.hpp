@@ -58,13 +58,23 @@ class PackedTranslator {
   [[nodiscard]] KeyValueCache<T> key_value_cache(Index batch, Index capacity) const {
     return decoder_.key_value_cache(batch, capacity);
   }
+  [[nodiscard]] typename KeyValueCache<T>::Config key_value_config(Index batch, Index capacity) const {
+    return decoder_.key_value_config(batch, capacity);
+  }
 
   [[nodiscard]] Memory read(ConstVectorView<Index> source, const Sequences& sequences, Cache& cache) const {
+    Memory memory;
+    read(source, sequences, cache, memory);
+    return memory;
+  }
+  /// The same into what may have been read of other sources.
+  void read(ConstVectorView<Index> source, const Sequences& sequences, Cache& cache, Memory& memory) const {
     detail::check_ids("PackedTranslator::read: source", source, config_.source_vocabulary);
     const auto x = input_.forward(embedding_, source, sequences, ConstVectorView<Index>(), cache.source);
     const auto encoded = encoder_.forward(x, sequences, AttentionMask<T>::none(), cache.encoder);
-    const auto memory = source_memory_.forward(encoded, sequences, cache.source_memory);
-    return decoder_.remember(memory.keys, memory.values.value_or(memory.keys), sequences, memory.prior);
+    const auto source_memory = source_memory_.forward(encoded, sequences, cache.source_memory);
+    decoder_.remember(source_memory.keys, source_memory.values.value_or(source_memory.keys), sequences,
+                      source_memory.prior, memory);
   }
 
   /// Scores of the token after the last one of each sequence that has new tokens, in their order. They may be written

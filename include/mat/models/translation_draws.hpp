@@ -21,8 +21,10 @@ class TranslationDraws {
   using Tokens = std::vector<Index>;
 
   TranslationDraws(const PackedTranslator<T>& model, const DecodingConfig& config, const DrawConfig& draw,
-                   const std::vector<Tokens>& sources, const std::vector<Tokens>& prefixes)
-      : config_(config), draw_(draw), batch_("draw_translations", model, config, sources, prefixes, config.n_best) {
+                   const std::vector<Tokens>& sources, const std::vector<Tokens>& prefixes, DecodingCache<T>& cache)
+      : config_(config),
+        draw_(draw),
+        batch_("draw_translations", model, config, sources, prefixes, config.n_best, cache) {
     check_sampling("draw_translations", draw.sampling);
     for (const Tokens& source : sources) {
       Random random = draw.random;

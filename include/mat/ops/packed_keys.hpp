@@ -18,17 +18,27 @@ class PackedKeys {
     Index batch = 1, kv_heads = 1, head_dim = 0, capacity = 0;
   };
 
-  explicit PackedKeys(const Config& config) : config_(config) {
+  /// No keys.
+  PackedKeys() = default;
+  explicit PackedKeys(const Config& config) { assign(config); }
+
+  /// Room for keys of other sizes, in the memory that is there already if there is enough; what they are is open.
+  void assign(const Config& config) {
     check_value(config.batch >= 0, "PackedKeys: batch", config.batch, "at least 0");
     check_value(config.kv_heads >= 1, "PackedKeys: kv_heads", config.kv_heads, "at least 1");
     check_value(config.head_dim >= 1, "PackedKeys: head_dim", config.head_dim, "at least 1");
     check_value(config.capacity >= 1, "PackedKeys: capacity", config.capacity, "at least 1");
+    config_ = config;
     panels_ = (config.capacity + kCols - 1) / kCols;
-    numbers_ = Vector<T>({config.batch * config.kv_heads * panels_ * config.head_dim * kCols});
+    // What was not set is read, to be hidden: it has to be numbers.
+    const Index numbers = config.batch * config.kv_heads * panels_ * config.head_dim * kCols;
+    if (numbers > numbers_.size()) numbers_ = Vector<T>({numbers});
   }
 
   [[nodiscard]] const Config& config() const { return config_; }
-  [[nodiscard]] Index bytes() const { return numbers_.size() * static_cast<Index>(sizeof(T)); }
+  [[nodiscard]] Index bytes() const {
+    return config_.batch * config_.kv_heads * panels_ * config_.head_dim * kCols * static_cast<Index>(sizeof(T));
+  }
 
   /// Key `position` of sequence b, all heads.
   void set(Index b, Index position, const T* key) {
@@ -41,10 +51,16 @@ class PackedKeys {
   /// Sequence `to` gets the first `count` keys of sequence `from`; what it held is lost.
   void copy(Index from, Index to, Index count) {
     assert(from >= 0 && from < config_.batch && to >= 0 && to < config_.batch && count <= config_.capacity);
-    const Index numbers = (count + kCols - 1) / kCols * config_.head_dim * kCols;
     if (from == to) return;
+    const Index whole = count / kCols, rest = count % kCols;  // panels, and keys of the last one
     for (Index h = 0; h < config_.kv_heads; ++h) {
-      std::copy_n(numbers_.data() + offset(from, h, 0), numbers, numbers_.data() + offset(to, h, 0));
+      std::copy_n(numbers_.data() + offset(from, h, 0), whole * config_.head_dim * kCols,
+                  numbers_.data() + offset(to, h, 0));
+      const T* source = numbers_.data() + offset(from, h, whole);
+      T* target = numbers_.data() + offset(to, h, whole);
+      for (Index d = 0; d < (rest > 0 ? config_.head_dim : 0); ++d) {
+        simd::copy(rest, source + d * kCols, target + d * kCols);
+      }
     }
   }
   /// The keys of a head from `first`, a multiple of a panel's columns, on: [panels][head_dim][kPanelCols].
