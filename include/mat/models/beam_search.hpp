@@ -61,7 +61,8 @@ class BeamSearch {
       const Index s = batch_.rows()[static_cast<std::size_t>(row)];
       Child* best = candidates_.data() + row * candidates_of_row_;
       const Index count = best_tokens(scores.row(row), best);
-      const double before = batch_.log_probability(s) - log_sum_exp(scores, row);
+      const T highest = count > 0 ? scores(row, best[0].token) : T(0);
+      const double before = batch_.log_probability(s) - log_sum_exp(scores.cols(), scores.row(row), highest);
       for (Index i = 0; i < count; ++i) {
         const auto score = static_cast<double>(scores(row, best[i].token));
         best[i] = {s, best[i].token, before + score, 0};

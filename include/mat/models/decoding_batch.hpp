@@ -170,13 +170,12 @@ class DecodingBatch {
   MatrixView<T> scores_;  // [slots that are alive, target_vocabulary]
 };
 
-/// log sum_j e^x_j.
+/// log sum_j e^x_j of n numbers of which `highest` is the largest.
 template <class T>
-[[nodiscard]] double log_sum_exp(ConstMatrixView<T> x, Index row) {
-  const T highest = simd::largest_of(x.cols(), x.row(row));
+[[nodiscard]] double log_sum_exp(Index n, const T* x, T highest) {
   const simd::Pack<T> shift = simd::broadcast(softmax_shift(highest));
   const T sum = simd::sum_of(
-      x.cols(), [shift](simd::Pack<T> a) { return simd::exp(a - shift); }, x.row(row));
+      n, [shift](simd::Pack<T> a) { return simd::exp(a - shift); }, x);
   return static_cast<double>(highest) + std::log(static_cast<double>(sum));
 }
 

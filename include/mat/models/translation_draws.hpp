@@ -57,7 +57,8 @@ class TranslationDraws {
   void draw(Index b, Index row, std::vector<Hypothesis>& found) {
     const Index s = batch_.rows()[static_cast<std::size_t>(row)], step = batch_.generated(s);
     const ConstMatrixView<T> scores = batch_.scores().middle_rows(row, 1);
-    const double before = batch_.log_probability(s) - log_sum_exp(scores, 0);
+    const T highest = simd::largest_of(scores.cols(), scores.data());
+    const double before = batch_.log_probability(s) - log_sum_exp(scores.cols(), scores.data(), highest);
     const Index first = step == 0 ? 0 : batch_.number(s), last = step == 0 ? config_.n_best : first + 1;
     for (Index number = first; number < last; ++number) {
       const Random random = randoms_[static_cast<std::size_t>(b)].split(static_cast<std::uint64_t>(number));
