@@ -69,7 +69,8 @@ std::vector<double> log_probabilities(const Translator<T>& model, const Tokens& 
   Matrix<T> logits(model.forward({view(source), view(target), &sources, &targets}, {}, cache));
   const Index last = logits.rows() - 1;
   logits(last, kBegin) = -std::numeric_limits<T>::infinity();
-  const double all = detail::log_sum_exp<T>(logits, last);
+  const T* row = logits.view().row(last);
+  const double all = detail::log_sum_exp<T>(kWords, row, *std::max_element(row, row + kWords));
   std::vector<double> log_p;
   for (Index j = 0; j < kWords; ++j) log_p.push_back(static_cast<double>(logits(last, j)) - all);
   return log_p;
