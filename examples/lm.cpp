@@ -24,7 +24,7 @@ struct Options {
   mat::StreamTrainerConfig training;
   std::string memory = "delta";
   std::string train, validation, out;
-  double learning_rate = 3e-3, warmup = 0.05;
+  double learning_rate = 3e-3, warmup = 0.05, cold = 0;
   Index save_every = 500;
   bool resume = false;
   std::string file, prompt, state;  // sample and stream
@@ -39,7 +39,7 @@ struct Options {
   std::ostringstream text;
   text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " streams "
        << t.streams << " segments " << t.segments << " depth " << t.depth << " restart " << t.restart << " warm "
-       << t.warm_segments << " steps " << t.steps << " lr " << o.learning_rate << " warmup " << o.warmup << " dropout "
+       << t.warm_segments << " cold " << t.cold_steps << " steps " << t.steps << " lr " << o.learning_rate << " warmup " << o.warmup << " dropout "
        << t.dropout << " seed " << t.seed;
   return text.str();
 }
@@ -48,6 +48,7 @@ void complete(Options& o) {
   o.model.memory = mat::memory_kind_from_name(o.memory);
   auto& t = o.training;
   t.segment = o.model.segment;
+  t.cold_steps = static_cast<Index>(o.cold * static_cast<double>(t.steps));
   t.optimizer.beta2 = 0.99;
   t.optimizer.weight_decay = 0.1;
   t.optimizer.decay = mat::DecayRule::matrices_only;
@@ -206,6 +207,7 @@ void add_options(CLI::App& app, Options& o) {
   add("--segments", o.training.segments, "Segments of a step, through which the gradient flows", whole(1));
   add("--restart", o.training.restart, "How often a lane jumps and forgets; 1: random windows", number(0, 1.000001));
   add("--warm", o.training.warm_segments, "Segments that a lane reads, without learning, where it jumps to", whole(0));
+  add("--cold", o.cold, "Part of the steps, the first ones, that read random windows", number(0, 1));
   add("--steps", o.training.steps, "Steps of the optimiser", whole(0));
   add("--lr", o.learning_rate, "Highest learning rate", number(0, 1000));
   add("--warmup", o.warmup, "Part of the steps in which the rate rises", number(0, 1));

@@ -150,6 +150,29 @@ TEST_CASE("a lane that jumps can read what is before its new place, without lear
   CHECK(stream[2] != stream[0]);
 }
 
+TEST_CASE("cold steps are those of random windows, and what follows them remembers", "[training]") {
+  const auto text = counting(97);
+  const auto losses = [&](Index cold_steps, double restart, Index warm_segments) {
+    auto config = small_config();
+    config.cold_steps = cold_steps;
+    config.restart = restart;
+    config.warm_segments = warm_segments;
+    auto model = small_model<Model>();
+    StreamTrainer<Model> trainer(model, config);
+    std::vector<double> result;
+    for (int i = 0; i < 4; ++i) result.push_back(trainer.step(model, text).loss);
+    return result;
+  };
+  const auto random_windows = losses(0, 1, 0), reads_on = losses(3, 0, 0), warm = losses(3, 1, 2);
+  for (const std::size_t i : {0u, 1u, 2u}) {
+    CHECK(reads_on[i] == random_windows[i]);
+    CHECK(warm[i] == random_windows[i]);
+  }
+  CHECK(reads_on[3] != random_windows[3]);
+  CHECK(warm[3] != random_windows[3]);
+  CHECK(losses(4, 0, 1) == random_windows);
+}
+
 TEST_CASE("the evaluation of a stream counts every token once, for any number of lanes", "[training]") {
   const auto text = counting(23);
   const auto model = small_model<Plain>();
@@ -194,6 +217,9 @@ TEST_CASE("a stream trainer says what does not fit", "[training]") {
   config.warm_segments = -1;
   CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: warm_segments is -1, expected at least 0");
   config.warm_segments = 0;
+  config.cold_steps = -1;
+  CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: cold_steps is -1, expected at least 0");
+  config.cold_steps = 0;
   config.lanes = 0;
   CHECK_THROWS_WITH(StreamTrainer<Model>(model, config), "StreamTrainer: lanes is 0, expected at least 1");
   config.lanes = 3;

@@ -26,6 +26,9 @@ struct StreamTrainerConfig {
   /// Segments before its new place that a lane which jumps reads first, without learning from them: with restart 1,
   /// random windows that remember what was before.
   Index warm_segments = 0;
+  /// The first steps, which read random windows whatever the above says: with little to attend to, what is near is
+  /// learned sooner, and what is far upon it.
+  Index cold_steps = 0;
   Index steps = 2000;
   AdamWConfig optimizer;  ///< Its learning rate is the schedule's.
   Schedule schedule = Schedule::constant(1e-3);
@@ -149,10 +152,13 @@ class StreamTrainer {
     check_value(c.segments >= 1, "StreamTrainer: segments", c.segments, "at least 1");
     check_value(c.restart >= 0 && c.restart <= 1, "StreamTrainer: restart", c.restart, "in [0, 1]");
     check_value(c.warm_segments >= 0, "StreamTrainer: warm_segments", c.warm_segments, "at least 0");
+    check_value(c.cold_steps >= 0, "StreamTrainer: cold_steps", c.cold_steps, "at least 0");
     check_value(c.steps >= 0, "StreamTrainer: steps", c.steps, "at least 0");
     return c;
   }
 
+  [[nodiscard]] bool is_cold() const { return done_ < config_.cold_steps; }
+  [[nodiscard]] Index warm_segments() const { return is_cold() ? 0 : config_.warm_segments; }
   /// The stream that lane b reads in this step.
   [[nodiscard]] Index stream_of(Index b) const {
     const Index turns = streams_ / config_.lanes;
@@ -163,13 +169,14 @@ class StreamTrainer {
   /// comes to the end of the text begins anew at a random place.
   void place_lanes(ConstVectorView<Index> text, const Random& random) {
     const Index tokens = config_.segments * config_.segment, places = text.size() - tokens;
-    const Index warm = config_.warm_segments * config_.segment;
+    const Index warm = warm_segments() * config_.segment;
+    const double restart = is_cold() ? 1.0 : config_.restart;
     for (Index b = 0; b < config_.lanes; ++b) {
       const auto lane = static_cast<std::uint64_t>(b);
       const Index stream = stream_of(b);
       Index& position = positions_(stream);
       const bool first = position == kNowhere;
-      const bool jumps = (config_.restart > 0 && random.uniform(2 * lane) < config_.restart) || position >= places;
+      const bool jumps = (restart > 0 && random.uniform(2 * lane) < restart) || position >= places;
       if (first) position = stream * places / streams_;
       if (jumps) position = warm + random.below(2 * lane + 1, places - warm);
       fresh_[static_cast<std::size_t>(b)] = first || jumps;
@@ -187,7 +194,7 @@ class StreamTrainer {
 
   /// Lets the lanes that have jumped read what is before their places.
   void warm_lanes(const Model& model, ConstVectorView<Index> text) {
-    if (config_.warm_segments == 0) return;
+    if (warm_segments() == 0) return;
     const auto jumped = [this](Index b) { return jumped_[static_cast<std::size_t>(b)]; };
     model.initial(config_.lanes, warm_state_);
     for (Index b = 0; b < config_.lanes; ++b) {
@@ -197,7 +204,7 @@ class StreamTrainer {
     }
     warm_sequences_.assign(config_.lanes, [&](Index b) { return jumped(b) ? config_.segment : 0; });
     warm_tokens_.resize({warm_sequences_.rows()});
-    for (Index i = config_.warm_segments; i > 0; --i) {
+    for (Index i = warm_segments(); i > 0; --i) {
       for (Index b = 0; b < config_.lanes; ++b) {
         if (!jumped(b)) continue;
         const Index* from = text.data() + positions_(stream_of(b)) - i * config_.segment;
