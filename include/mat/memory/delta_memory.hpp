@@ -16,10 +16,10 @@ inline namespace MAT_ABI {
 
 /// One matrix for each head that keeps values under keys; a key that comes again overwrites.
 ///
-///     read   r_t = [sigmoid(g) * f(x_t Wq^T) S] Wo^T                 g: a number for each head, S of before the
-///     segment write  k_t = f(h_(t - 1) Wk^T),  v_t = h_t Wv^T,  beta_t = sigmoid(h_t Wb^T + b),  gamma_t = sigmoid(h_t
-///     Wc^T + c)
-///            S = gamma_t S,   S += k_t^T beta_t (v_t - k_t S)                             f(y) = y / |y|
+///     read   r_t = [sigmoid(g) * f(x_t Wq^T) S] Wo^T      g: a number for each head, S of before the segment
+///     write  k_t = f(h_(t - 1) Wk^T),   v_t = h_t Wv^T
+///            beta_t = sigmoid(h_t Wb^T + b),   gamma_t = sigmoid(h_t Wc^T + c)
+///            S = gamma_t S,   S += k_t^T beta_t (v_t - k_t S)      f(y) = y / |y|
 ///
 /// A key is made of the token before (`token_shift`), so that a pair "key value" is bound in one layer; of the first
 /// token of a segment, from the last row of the segment before. So the split of a stream into segments changes nothing
@@ -29,9 +29,8 @@ inline namespace MAT_ABI {
 /// f(q_t) S / (f(q_t) z + epsilon), where z, the last column of S, is what values of 1 would have left.
 ///
 /// Source:  Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10; Munkhdalai, Faruqui & Gopal (2024),
-/// "Leave
-///          no context behind", eq. 3-4 (additive); memory-math.md 3.5. The gates g start at 1/2; "read_gate" may have
-///          a learning rate of its own (ParameterGroups), for it moves slowly at that of a model.
+///          "Leave no context behind", eq. 3-4 (additive); memory-math.md 3.5. The gates g start at 1/2; "read_gate"
+///          may have a learning rate of its own (ParameterGroups), for it moves slowly at that of a model.
 /// Shapes:  x, h, r [tokens, features]; S [sequences * heads * key_dim, value_dim, and 1 for z].
 /// Errors:  ValueError for settings that do not fit; ShapeError if an input or a state does not.
 /// Threads: const; one memory serves any number of threads, each with states and caches of its own.
