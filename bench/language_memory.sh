@@ -1,8 +1,8 @@
 #!/bin/sh
 # What is a memory worth to a character model of tiny Shakespeare that sees 64 characters at once? Trains the same model
-# without a memory, on random windows, which is where it is best, and with memories, on streams in order that take turns,
-# all with 12 times 64 characters a step, and prints the loss on the whole validation part, read as a stream: mean and
-# worst of the seeds, and the gain over the model without a memory.
+# without a memory, on random windows, which is where it is best, and with memories, on random windows that begin with
+# what was before them, all with 12 times 64 characters a step, and prints the loss on the whole validation part, read as
+# a stream: mean and worst of the seeds, and the gain over the model without a memory.
 #   bench/language_memory.sh PROGRAM [TRAINING OPTION...]
 # PROGRAM is mat-lm. The text is that of MAT_DATA_DIR/lm/tinyshakespeare. SEEDS (1 2 3), MEMORIES (none cache delta) and
 # THREADS (1) are taken from the environment.
@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 options() {
   case $1 in
     none) echo "--restart 1" ;;
-    cache) echo "--memory-rows 128 --streams 192 --restart 0.1" ;;
+    cache) echo "--memory-rows 32 --restart 1 --warm 1 --cold 0.5" ;;
     *) echo "--memory-layer 1 --hidden 448 --segments 2 --lanes 6 --restart 1" ;;
   esac
 }
