@@ -117,13 +117,10 @@ class AttentionForward {
       seen.begin = block.begin + (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
       for (Index kv_head = 0; kv_head < p_.kv_heads; kv_head += most_heads) {
         const Index kv_heads = std::min(most_heads, p_.kv_heads - kv_head);
-        for (Index i = 0; i < kv_heads; ++i) {
-          T* scores = w.scores + i * rows_of_head * kScoreStride;
-          few_scores(b, kv_head + i, first, count, seen, scores, w);
-          for (Index g = 0; g < p_.group; ++g) {
-            const Index h = (kv_head + i) * p_.group + g;
-            weigh(tile(b, h, first, count, h * count, w), seen, scores + g * count * kScoreStride);
-          }
+        few_scores(b, kv_head, kv_heads, first, count, seen, w);
+        for (Index i = 0; i < kv_heads * p_.group; ++i) {
+          const Index h = kv_head * p_.group + i;
+          weigh(tile(b, h, first, count, h * count, w), seen, w.scores + i * count * kScoreStride);
         }
         few_values(b, kv_head, kv_heads, first, count, seen, w);
       }
@@ -131,21 +128,52 @@ class AttentionForward {
     finish(b, 0, p_.heads, first, count, w);
   }
 
-  /// The products of the queries of one key/value head, [group * count, kScoreStride], with the keys of `seen`.
-  void few_scores(Index b, Index kv_head, Index first, Index count, KeyRange seen, T* scores,
+  /// The products of the queries of heads [kv_head, kv_head + kv_heads), [heads * count, kScoreStride], with the keys
+  /// of `seen`.
+  void few_scores(Index b, Index kv_head, Index kv_heads, Index first, Index count, KeyRange seen,
                   const Workspace& w) const {
+    const Index n = seen.end - seen.begin, d = p_.head_dim, stride = p_.q.row_stride();
+    const auto query = [&](Index h) { return p_.q.row(p_.queries.begin(b) + first) + h * d; };
+    const auto keys = [&](Index head) { return p_.packed_keys->panels(b, head, seen.begin); };
+    if (p_.packed_keys != nullptr && p_.group * count == 1) {  // a query of each head, with keys of its own
+      const Index keys_row = kv_heads > 1 ? keys(kv_head + 1) - keys(kv_head) : 0;
+      return score_rows(kv_heads, query(kv_head), d, keys(kv_head), keys_row, n, w.scores);
+    }
+    for (Index i = 0; i < kv_heads; ++i) {
+      if (p_.packed_keys == nullptr) pack_keys(b, kv_head + i, seen, w);
+      const T* shared = p_.packed_keys == nullptr ? w.keys : keys(kv_head + i);
+      T* scores = w.scores + i * p_.group * count * kScoreStride;
+      if (count == 1) {
+        score_rows(p_.group, query((kv_head + i) * p_.group), d, shared, 0, n, scores);
+        continue;
+      }
+      for (Index g = 0; g < p_.group; ++g) {
+        score_rows(count, query((kv_head + i) * p_.group + g), stride, shared, 0, n, scores + g * count * kScoreStride);
+      }
+    }
+  }
+
+  /// Scores [rows, kScoreStride] of queries `q_row` apart with n keys each, those of a query `keys_row` apart from
+  /// those of the one before. Few sums at once would wait for each other: four queries, or four panels of one.
+  void score_rows(Index rows, const T* q, Index q_row, const T* keys, Index keys_row, Index n, T* scores) const {
     constexpr Index kGroup = 4;
-    const Index n = seen.end - seen.begin, d = p_.head_dim;
-    if (p_.packed_keys == nullptr) pack_keys(b, kv_head, seen, w);
-    const T* keys = p_.packed_keys == nullptr ? w.keys : p_.packed_keys->panels(b, kv_head, seen.begin);
-    for (Index r = 0; r < p_.group * count; ++r) {
-      const T* q = p_.q.row(p_.queries.begin(b) + first + r % count) + (kv_head * p_.group + r / count) * d;
+    const Index d = p_.head_dim;
+    Index r = 0;
+    for (; r + kGroup <= rows; r += kGroup) {
+      for (Index j = 0; j < n; j += kPanelCols<T>) {
+        packed_rows<T, kGroup>(d, q + r * q_row, q_row, keys + r * keys_row + j * d, keys_row,
+                               scores + r * kScoreStride + j, kScoreStride);
+      }
+    }
+    for (; r < rows; ++r) {
+      const T* x = q + r * q_row;
+      const T* panels = keys + r * keys_row;
       T* row = scores + r * kScoreStride;
       Index j = 0;
       for (; j + kGroup * kPanelCols<T> <= panel_width<T>(n); j += kGroup * kPanelCols<T>) {
-        packed_tile<T, T, 1, kGroup>(d, q, 0, keys + j * d, d * kPanelCols<T>, row + j);
+        packed_tile<T, T, 1, kGroup>(d, x, 0, panels + j * d, d * kPanelCols<T>, row + j);
       }
-      for (; j < n; j += kPanelCols<T>) packed_tile<T, T, 1, 1>(d, q, 0, keys + j * d, 0, row + j);
+      for (; j < n; j += kPanelCols<T>) packed_tile<T, T, 1, 1>(d, x, 0, panels + j * d, 0, row + j);
     }
   }
 

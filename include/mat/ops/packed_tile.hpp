@@ -50,6 +50,36 @@ EIGEN_DONT_INLINE void packed_tile(Index depth, const T* x, Index x_row, const S
   }
 }
 
+/// Sums [kRows, kPanelCols], `sums_row` apart, of `depth` numbers of each row of x with a panel of its own, the panels
+/// `panel_row` apart: 0 for one that all share. The sums of packed_tile in the same order; those of several rows do not
+/// wait for each other.
+template <class T, Index kRows>
+EIGEN_DONT_INLINE void packed_rows(Index depth, const T* x, Index x_row, const T* panels, Index panel_row, T* sums,
+                                   Index sums_row) {
+  using simd::Pack;
+  constexpr Index kSize = Pack<T>::kSize, kPacks = kPanelPacks<T>;
+  Pack<T> s[kRows][kPacks];
+#pragma GCC unroll 8
+  for (Index r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (Index p = 0; p < kPacks; ++p) s[r][p] = simd::broadcast(T(0));
+  }
+  for (Index k = 0; k < depth; ++k) {
+#pragma GCC unroll 8
+    for (Index r = 0; r < kRows; ++r) {
+      const Pack<T> xs = simd::broadcast(x[r * x_row + k]);
+      const T* panel = panels + r * panel_row + k * kPanelCols<T>;
+#pragma GCC unroll 4
+      for (Index p = 0; p < kPacks; ++p) s[r][p] = simd::fma(xs, simd::load(panel + p * kSize), s[r][p]);
+    }
+  }
+#pragma GCC unroll 8
+  for (Index r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (Index p = 0; p < kPacks; ++p) simd::store(sums + r * sums_row + p * kSize, s[r][p]);
+  }
+}
+
 }  // namespace detail
 }  // namespace MAT_ABI
 }  // namespace mat
