@@ -39,8 +39,8 @@ struct Options {
   std::ostringstream text;
   text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " streams "
        << t.streams << " segments " << t.segments << " depth " << t.depth << " restart " << t.restart << " warm "
-       << t.warm_segments << " cold " << t.cold_steps << " steps " << t.steps << " lr " << o.learning_rate << " warmup " << o.warmup << " dropout "
-       << t.dropout << " seed " << t.seed;
+       << t.warm_segments << " cold " << t.cold_steps << " steps " << t.steps << " lr " << o.learning_rate << " warmup "
+       << o.warmup << " dropout " << t.dropout << " seed " << t.seed;
   return text.str();
 }
 
