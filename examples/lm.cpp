@@ -1,5 +1,6 @@
 // Character language models with any memory, on the command line:
 //   mat-lm train --train train.txt --valid valid.txt --out model.safetensors --memory delta
+//   mat-lm measure model.safetensors test.txt
 //   mat-lm sample model.safetensors --prompt "ROMEO:" --length 400
 //   tail -f log.txt | mat-lm stream model.safetensors --state state.safetensors
 #include "support/command_line.hpp"
@@ -9,6 +10,7 @@
 #include <mat/io/stream_file.hpp>
 #include <mat/io/stream_training_file.hpp>
 #include <mat/models/sampling.hpp>
+#include <mat/training/stream_evaluation.hpp>
 
 #include <chrono>
 #include <filesystem>
@@ -27,7 +29,8 @@ struct Options {
   double learning_rate = 3e-3, warmup = 0.05, cold = 0;
   Index save_every = 500;
   bool resume = false;
-  std::string file, prompt, state;  // sample and stream
+  std::string file, text, prompt, state;  // measure, sample and stream
+  bool places = false;
   Index length = 500;
   mat::SamplingConfig sampling;
   int threads = 0;
@@ -60,14 +63,21 @@ void complete(Options& o) {
   t.schedule = mat::Schedule::cosine_annealing(schedule);
 }
 
+[[nodiscard]] mat::ConstVectorView<Index> view(const std::vector<Index>& ids) {
+  return {ids, {static_cast<Index>(ids.size())}};
+}
+
+/// A text is read in twelve parts side by side.
+template <class Model>
+[[nodiscard]] mat::StreamLoss loss_of(const Model& model, mat::ConstVectorView<Index> text, Index segment) {
+  return mat::evaluate_stream(model, text, 12, segment);
+}
+
 /// Trains and saves; the file beside the model, from which --resume goes on, is removed at the end.
 template <class Model>
 void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, const std::vector<Index>& text,
                  const std::vector<Index>& validation) {
   const std::string unfinished = o.out + ".training", settings = training_settings(o, static_cast<Index>(text.size()));
-  const auto view = [](const std::vector<Index>& ids) {
-    return mat::ConstVectorView<Index>(ids, {static_cast<Index>(ids.size())});
-  };
   mat::StreamTrainer<Model> trainer(model, o.training);
   if (o.resume && std::filesystem::exists(unfinished)) {
     mat::load_stream_training(unfinished, model, trainer, settings);
@@ -94,7 +104,7 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
     if (save) mat::save_stream_training(unfinished, model, trainer, settings);
     if (!save && !trainer.finished()) continue;
     progress.event = mat::Progress::Event::epoch;
-    if (!validation.empty()) measured = mat::evaluate_stream(model, view(validation), 12, o.model.segment);
+    if (!validation.empty()) measured = loss_of(model, view(validation), o.model.segment).mean;
     progress.validation = measured;
     bar(progress);
   }
@@ -104,7 +114,7 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
               static_cast<long long>(mat::parameter_count(model.parameters())), o.memory.c_str());
   if (!validation.empty()) {
     // A training that was done already has not been measured.
-    if (std::isnan(measured)) measured = mat::evaluate_stream(model, view(validation), 12, o.model.segment);
+    if (std::isnan(measured)) measured = loss_of(model, view(validation), o.model.segment).mean;
     std::printf(", validation %.4f nats per character", measured);
   }
   std::printf("\n");
@@ -127,6 +137,20 @@ void train(Options& o) {
   }
   mat::with_language_model<float>(o.model, mat::Random(o.training.seed),
                                   [&](auto model) { train_model(std::move(model), o, alphabet, ids, validation_ids); });
+}
+
+void measure(const Options& o) {
+  const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
+  const std::vector<Index> ids = file.alphabet.encode(mat::read_file(o.text));
+  if (ids.size() < 2) throw mat::ValueError(o.text + " has fewer than 2 characters");
+  mat::with_saved_language_model<float>(file, [&](const auto& model) {
+    const mat::StreamLoss loss = loss_of(model, view(ids), file.settings.segment);
+    std::printf("%.4f nats per character, %.4f bits, %zu characters\n", loss.mean, loss.mean / std::log(2.0),
+                ids.size());
+    for (std::size_t i = 0; i < (o.places ? loss.by_place.size() : 0); ++i) {
+      std::printf("%zu\t%.4f\n", i + 1, loss.by_place[i]);
+    }
+  });
 }
 
 void sample(const Options& o) {
@@ -215,6 +239,11 @@ void add_options(CLI::App& app, Options& o) {
   add("--seed", o.training.seed, "The same seed gives the same model", whole(0));
   add("--save-every", o.save_every, "Steps between checkpoints for --resume; 0: none", whole(0));
 
+  CLI::App* measure = app.add_subcommand("measure", "Print the loss of a text that is read as a stream");
+  measure->add_option("model", o.file, "The model")->required()->type_name("MODEL");
+  measure->add_option("text", o.text, "The text")->required()->type_name("FILE");
+  measure->add_flag("--places", o.places, "Also that of the first, second, ... character of the segments");
+
   CLI::App* sample = app.add_subcommand("sample", "Write on from a prompt");
   sample->add_option("model", o.file, "The model")->required()->type_name("MODEL");
   sample->add_option("--prompt", o.prompt, "How the text begins");
@@ -229,7 +258,7 @@ void add_options(CLI::App& app, Options& o) {
   stream->add_option("model", o.file, "The model")->required()->type_name("MODEL");
   stream->add_option("--state", o.state, "Go on from this file if it exists, and leave the state there")
       ->type_name("FILE");
-  for (CLI::App* command : {train, sample, stream}) {
+  for (CLI::App* command : {train, measure, sample, stream}) {
     command->add_option("--threads", o.threads, "0: all; no result depends on it")->check(whole(0));
   }
 }
@@ -242,9 +271,10 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", MAT_VERSION_STRING);
   add_options(app, options);
-  return example::run_program(app, argc, argv, "mat-lm", "train, sample or stream", [&] {
+  return example::run_program(app, argc, argv, "mat-lm", "train, measure, sample or stream", [&] {
     if (options.threads > 0) mat::set_threads(options.threads);
     if (app.got_subcommand("train")) return train(options);
+    if (app.got_subcommand("measure")) return measure(options);
     if (app.got_subcommand("sample")) return sample(options);
     stream(options);
   });

@@ -157,6 +157,7 @@ namespace mat {}
 #include <mat/training/schedule.hpp>
 #include <mat/training/segment_classifier_run.hpp>
 #include <mat/training/sgd.hpp>
+#include <mat/training/stream_evaluation.hpp>
 #include <mat/training/stream_trainer.hpp>
 #include <mat/training/targets.hpp>
 #include <mat/training/trainer.hpp>

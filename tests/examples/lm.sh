@@ -25,6 +25,18 @@ for memory in none cache tokens delta additive neural knn; do
   esac
 done
 
+# A saved model has the loss that its training measured, also by place.
+"$program" measure knn.safetensors text --places >measured
+loss=$(head -n 1 measured | cut -d ' ' -f 1)
+equal "what is measured" "$(head -n 1 measured | cut -d ' ' -f 2-4,6-)" "nats per character, bits, 1440 characters"
+case $line in
+  *", validation $loss nats per character") ;;
+  *) fail "measured are $loss, in training $line" ;;
+esac
+equal "the places" "$(tail -n +2 measured | cut -f 1 | tr '\n' ' ')" "1 2 3 4 5 6 7 8 "
+printf a >letter
+refused 1 "letter has fewer than 2 characters" measure knn.safetensors letter
+
 # The same seed writes the same text, whatever the number of threads.
 one=$("$program" sample delta.safetensors --prompt "round" --length 40 --threads 1)
 equal "a sample" "$("$program" sample delta.safetensors --prompt "round" --length 40 --threads 2)" "$one"
@@ -50,6 +62,6 @@ cmp killed.safetensors whole.safetensors || fail "a killed training ends with an
 # What was being written at the kill may be there still, as killed.safetensors.training.tmp-N; nothing reads it.
 [ ! -e killed.safetensors.training ] || fail "a finished training left its checkpoint"
 
-refused 2 "there is no command, expected train, sample or stream (or --help)"
+refused 2 "there is no command, expected train, measure, sample or stream (or --help)"
 refused 1 "FileReader: nowhere cannot be opened: No such file or directory" train --train nowhere --out x
 refused 2 "--memory: both not in {none,cache,tokens,delta,additive,neural,knn}" train --train text --out x --memory both

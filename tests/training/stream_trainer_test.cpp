@@ -1,37 +1,15 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
+#include "support/small_language_model.hpp"
 
-#include <mat/memory/memory_tokens.hpp>
-#include <mat/memory/no_memory.hpp>
-#include <mat/models/language_model.hpp>
+#include <mat/training/stream_evaluation.hpp>
 #include <mat/training/stream_trainer.hpp>
 
 using namespace mat;
+using namespace mat::test;
 
 namespace {
-
-using Model = LanguageModel<float, MemoryTokens<float>>;
-using Plain = LanguageModel<float, NoMemory<float>>;
-
-template <class M>
-[[nodiscard]] M small_model() {
-  typename M::Config config;
-  config.vocabulary = 5;
-  config.decoder.encoder.layer.d_model = 8;
-  config.decoder.encoder.layer.nhead = 2;
-  config.decoder.encoder.layer.dim_feedforward = 16;
-  config.decoder.encoder.layer.attention.rotary.emplace();
-  config.decoder.encoder.layer.norm_first = true;
-  return M(config, Random(3));
-}
-
-/// 0 1 2 3 4 0 1 2 ...
-[[nodiscard]] Vector<Index> counting(Index count) {
-  Vector<Index> text({count});
-  for (Index i = 0; i < count; ++i) text(i) = i % 5;
-  return text;
-}
 
 [[nodiscard]] StreamTrainerConfig small_config() {
   StreamTrainerConfig config;
@@ -59,13 +37,13 @@ template <class P>
 TEST_CASE("a stream trainer learns what comes next", "[training]") {
   const auto text = counting(200);
   auto model = small_model<Model>();
-  const double before = evaluate_stream<Model>(model, text, 2, 4);
+  const double before = evaluate_stream<Model>(model, text, 2, 4).mean;
   StreamTrainer<Model> trainer(model, small_config());
   Progress last;
   while (!trainer.finished()) last = trainer.step(model, text);
   CHECK(last.step == 60);
   CHECK(last.learning_rate == 1e-2);
-  CHECK(evaluate_stream<Model>(model, text, 2, 4) < 0.2 * before);
+  CHECK(evaluate_stream<Model>(model, text, 2, 4).mean < 0.2 * before);
 }
 
 TEST_CASE("a training that is saved and continued gives the bits of one that was not stopped", "[training]") {
@@ -173,39 +151,15 @@ TEST_CASE("cold steps are those of random windows, and what follows them remembe
   CHECK(losses(4, 0, 1) == random_windows);
 }
 
-TEST_CASE("the evaluation of a stream counts every token once, for any number of lanes", "[training]") {
-  const auto text = counting(23);
-  const auto model = small_model<Plain>();
-  // Without a memory a token depends on its segment alone: one lane, and by hand.
-  Plain::State state;
-  Plain::Cache cache;
-  CrossEntropy<float> loss;
-  CrossEntropy<float>::Cache loss_cache;
-  double sum = 0;
-  for (Index first = 0; first < 22; first += 4) {
-    const Index count = std::min<Index>(4, 22 - first);
-    const Sequences sequences = Sequences::single(count);
-    const ConstVectorView<Index> ids(text.data() + first, {count}), targets(text.data() + first + 1, {count});
-    sum += loss.forward(model.forward({ids, &sequences}, state, nullptr, {}, cache), targets, loss_cache, 1.0);
-  }
-  CHECK(std::abs(evaluate_stream<Plain>(model, text, 1, 4) - sum / 22) < 1e-9);
-  for (const Index lanes : {2, 3, 22, 40}) {
-    CHECK(std::isfinite(evaluate_stream<Plain>(model, text, lanes, 4)));
-  }
-  const auto with_memory = small_model<Model>();
-  CHECK(evaluate_stream<Model>(with_memory, text, 1, 4) !=
-        evaluate_stream<Model>(with_memory, text, 1, 4, EvaluationMemory::reset_every_segment));
-}
-
 TEST_CASE("a warmed-up step of a stream trainer allocates nothing", "[training]") {
-  if (!test::allocations_are_counted()) return;
+  if (!allocations_are_counted()) return;
   const auto text = counting(97);
   auto model = small_model<Model>();
   StreamTrainer<Model> trainer(model, small_config());
   for (int i = 0; i < 3; ++i) (void)trainer.step(model, text);
-  const long before = test::allocations();
+  const long before = allocations();
   for (int i = 0; i < 5; ++i) (void)trainer.step(model, text);
-  CHECK(test::allocations() == before);
+  CHECK(allocations() == before);
 }
 
 TEST_CASE("a stream trainer says what does not fit", "[training]") {

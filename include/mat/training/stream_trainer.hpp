@@ -246,45 +246,5 @@ class StreamTrainer {
   Index done_ = 0;
 };
 
-/// Whether an evaluation remembers from segment to segment.
-enum class EvaluationMemory { carried, reset_every_segment };
-
-/// The mean of -log p(next token) over a text that is read in order by `lanes` lanes, each its part of it, beginning
-/// with the model's first state. Errors: ValueError for lanes or a segment below 1, or fewer than two tokens.
-template <class Model>
-[[nodiscard]] double evaluate_stream(const Model& model, ConstVectorView<Index> text, Index lanes, Index segment,
-                                     EvaluationMemory memory = EvaluationMemory::carried) {
-  using Scalar = typename Model::Output::Scalar;
-  check_value(lanes >= 1, "evaluate_stream: lanes", lanes, "at least 1");
-  check_value(segment >= 1, "evaluate_stream: segment", segment, "at least 1");
-  check_value(text.size() >= 2, "evaluate_stream: tokens of the text", text.size(), "at least 2");
-  const Index all = text.size() - 1;
-  typename Model::State state, next;
-  typename Model::Cache cache;
-  CrossEntropy<Scalar> loss;
-  typename CrossEntropy<Scalar>::Cache loss_cache;
-  std::vector<Index> lengths(static_cast<std::size_t>(lanes)), ids, targets;
-  const auto begin = [&](Index b) { return b * all / lanes; };
-  model.initial(lanes, state);
-  double sum = 0;
-  for (Index done = 0;; done += segment) {
-    ids.clear();
-    targets.clear();
-    for (Index b = 0; b < lanes; ++b) {
-      const Index first = begin(b) + done, count = std::clamp<Index>(begin(b + 1) - first, 0, segment);
-      lengths[static_cast<std::size_t>(b)] = count;
-      if (count == 0) continue;
-      ids.insert(ids.end(), text.data() + first, text.data() + first + count);
-      targets.insert(targets.end(), text.data() + first + 1, text.data() + first + 1 + count);
-    }
-    if (ids.empty()) return sum / static_cast<double>(all);
-    const Sequences sequences(lengths);
-    const ConstVectorView<Index> tokens(ids, {static_cast<Index>(ids.size())});
-    if (memory == EvaluationMemory::reset_every_segment) model.initial(lanes, state);
-    sum += loss.forward(model.forward({tokens, &sequences}, state, &next, {}, cache), targets, loss_cache, 1.0);
-    std::swap(state, next);
-  }
-}
-
 }  // namespace MAT_ABI
 }  // namespace mat
