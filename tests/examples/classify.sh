@@ -65,7 +65,7 @@ exec 3>&- 4<&-
 wait $! || fail "predict ended with $?"
 equal "the answers to 3 lines, one of them empty" "$(printf 'a song\n\nno end' | "$program" predict model | wc -l | tr -d ' ')" 3
 equal "no answers" "$(printf '' | "$program" predict model)" ""
-equal "the labels of an answer" "$(echo superb | "$program" predict model --k 9 | cut -f 1,3)" "very good${tab}bad"
+equal "the labels of an answer" "$(echo the film is superb | "$program" predict model --k 9 | cut -f 1,3)" "very good${tab}bad"
 if printf 'good\nbad \377\n' | "$program" predict model >predict.out 2>predict.err; then fail "not UTF-8, but answered"; fi
 equal "what predict says" "$(cat predict.err)" "mat-classify: standard input: line 2 is not UTF-8 at byte 5"
 equal "the answers before" "$(wc -l <predict.out | tr -d ' ')" 1
