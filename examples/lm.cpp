@@ -162,7 +162,7 @@ void sample(const Options& o) {
     mat::SamplingCache cache;
     std::fputs(o.prompt.c_str(), stdout);
     for (Index i = 0; i < o.length; ++i) {
-      const auto logits = stream.push({ids, {static_cast<Index>(ids.size())}});
+      const auto logits = stream.push(view(ids));
       const Index last = logits.rows() - 1;
       const Index next = mat::sample_token<float>({logits.row(last), {logits.cols()}}, o.sampling, random,
                                                   static_cast<std::uint64_t>(i), cache);
@@ -189,7 +189,7 @@ void stream(const Options& o) {
       line += '\n';
       const std::vector<Index> ids = file.alphabet.encode(line);
       const Index count = static_cast<Index>(ids.size());
-      const auto logits = stream.push({ids.data(), {count}});
+      const auto logits = stream.push(view(ids));
       // The first character follows the line before; the others what is left of them.
       double nats = loss.forward(logits.middle_rows(0, count - 1),
                                  mat::ConstVectorView<Index>(ids.data() + 1, {count - 1}), cache, 1.0);

@@ -166,6 +166,11 @@ TEST_CASE("a packed encoder and its cache say what is wrong", "[blocks]") {
   CHECK_THROWS_WITH(packed.extend(x, Sequences::single(4), mask, few_heads, cache),
                     "PackedEncoder::extend: cache's kv_heads is 1, expected those of the encoder, 4");
   CHECK_THROWS_WITH(earlier.truncate(0, 5), "KeyValueCache::truncate: length is 5, expected at most the present 4");
+  CHECK_THROWS_WITH(earlier.assign({5, 4, 0, 1, 6}), "PackedKeys: head_dim is 0, expected at least 1");
+  CHECK_THROWS_WITH(KeyValueCache<float>({0, 4, 6, 1, 0}), "PackedKeys: capacity is 0, expected at least 1");
+  CHECK(earlier.length(0) == 4);
+  CHECK(earlier.config().layers == 3);
+  CHECK(earlier.bytes() == packed.key_value_cache(1, 6).bytes());
   config.layer.attention.add_zero_attn = true;
   CHECK_THROWS_WITH(PackedEncoder<float>(TransformerEncoder<float>(config, Random(1))),
                     "PackedSelfAttention: keys that the layer adds is 1, expected 0");

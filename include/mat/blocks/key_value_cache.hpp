@@ -31,6 +31,7 @@ class KeyValueCache {
   void assign(const Config& config) {
     check_value(config.layers >= 0, "KeyValueCache: layers", config.layers, "at least 0");
     const typename PackedKeys<T>::Config keys{config.batch, config.kv_heads, config.head_dim, config.capacity};
+    PackedKeys<T>::check(keys);
     const auto layers = static_cast<std::size_t>(config.layers);
     keys_.resize(layers);
     for (PackedKeys<T>& of_layer : keys_) of_layer.assign(keys);

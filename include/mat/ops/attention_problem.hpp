@@ -93,8 +93,8 @@ struct AttentionProblem {
   Index head_dim, value_dim;
   Index sinks;
   T scale, softcap;
-  Index dropout_row;  // between the first elements of two rows of weights, as dropout_stride
-  bool plain;         // Scores are products times a positive scale and nothing else: one multiplication serves both.
+  Index dropout_row = 0;  // between the first elements of two rows of weights, as dropout_stride
+  bool plain;  // Scores are products times a positive scale and nothing else: one multiplication serves both.
 
   AttentionProblem(std::string_view what, const AttentionOptions<T>& options, const AttentionInputs<T>& inputs)
       : q(inputs.q),
@@ -118,7 +118,7 @@ struct AttentionProblem {
     check_value(softcap >= 0, {what, "softcap"}, static_cast<double>(softcap), "at least 0");
     check_dropout(what, dropout);
     check_value(sinks >= 0, {what, "sink_keys"}, sinks, "at least 0");
-    dropout_row = dropout_stride(keys.longest());
+    if (dropout.rate > 0) dropout_row = dropout_stride(keys.longest());
     group = heads / kv_heads;
     head_dim = q.cols() / heads;
     value_dim = v.cols() / kv_heads;

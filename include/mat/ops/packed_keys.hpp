@@ -24,21 +24,22 @@ class PackedKeys {
 
   /// Room for keys of other sizes, in the memory that is there already if there is enough; what they are is open.
   void assign(const Config& config) {
+    check(config);
+    config_ = config;
+    panels_ = (config.capacity + kCols - 1) / kCols;
+    // What was not set is read, to be hidden: it has to be numbers.
+    if (size() > numbers_.size()) numbers_ = Vector<T>({size()});
+  }
+  /// Throws what `assign` would.
+  static void check(const Config& config) {
     check_value(config.batch >= 0, "PackedKeys: batch", config.batch, "at least 0");
     check_value(config.kv_heads >= 1, "PackedKeys: kv_heads", config.kv_heads, "at least 1");
     check_value(config.head_dim >= 1, "PackedKeys: head_dim", config.head_dim, "at least 1");
     check_value(config.capacity >= 1, "PackedKeys: capacity", config.capacity, "at least 1");
-    config_ = config;
-    panels_ = (config.capacity + kCols - 1) / kCols;
-    // What was not set is read, to be hidden: it has to be numbers.
-    const Index numbers = config.batch * config.kv_heads * panels_ * config.head_dim * kCols;
-    if (numbers > numbers_.size()) numbers_ = Vector<T>({numbers});
   }
 
   [[nodiscard]] const Config& config() const { return config_; }
-  [[nodiscard]] Index bytes() const {
-    return config_.batch * config_.kv_heads * panels_ * config_.head_dim * kCols * static_cast<Index>(sizeof(T));
-  }
+  [[nodiscard]] Index bytes() const { return size() * static_cast<Index>(sizeof(T)); }
 
   /// Key `position` of sequence b, all heads.
   void set(Index b, Index position, const T* key) {
@@ -72,6 +73,8 @@ class PackedKeys {
  private:
   static constexpr Index kCols = detail::kPanelCols<T>;
 
+  /// Numbers of all panels; there may be room for more.
+  [[nodiscard]] Index size() const { return offset(config_.batch, 0, 0); }
   [[nodiscard]] Index offset(Index b, Index h, Index panel) const {
     return ((b * config_.kv_heads + h) * panels_ + panel) * config_.head_dim * kCols;
   }
