@@ -1,37 +1,22 @@
 #include "support/catch.hpp"
+#include "support/small_language_model.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <mat/io/stream_file.hpp>
-#include <mat/memory/memory_tokens.hpp>
-#include <mat/models/language_model.hpp>
 
 using namespace mat;
 
 namespace {
 
-using Model = LanguageModel<float, MemoryTokens<float>>;
-
-[[nodiscard]] Model small_model() {
-  Model::Config config;
-  config.vocabulary = 7;
-  config.decoder.encoder.layer.d_model = 8;
-  config.decoder.encoder.layer.nhead = 2;
-  config.decoder.encoder.layer.dim_feedforward = 16;
-  return Model(config, Random(3));
-}
-
-[[nodiscard]] Vector<Index> random_ids(Index count, std::uint64_t seed) {
-  Vector<Index> ids({count});
-  for (Index i = 0; i < count; ++i) ids(i) = Random(seed).below(static_cast<std::uint64_t>(i), 7);
-  return ids;
-}
+using test::Model;
+using test::random_ids;
 
 }  // namespace
 
 TEST_CASE("P10: a stream that was saved and loaded in its middle goes on with the same bits", "[io]") {
   const test::TemporaryFolder folder;
   const std::string path = folder.path("stream.safetensors");
-  const Model model = small_model();
+  const Model model(test::small_model_config<Model>(7), Random(3));
   const auto first = random_ids(14, 5), second = random_ids(9, 6);
   Stream<Model> stream(model, {4}), loaded(model, {4});
   (void)stream.push(first);
@@ -46,7 +31,7 @@ TEST_CASE("P10: a stream that was saved and loaded in its middle goes on with th
 TEST_CASE("a file that is no stream, or one of another segment, is refused and changes nothing", "[io]") {
   const test::TemporaryFolder folder;
   const std::string path = folder.path("stream.safetensors"), other = folder.path("other.safetensors");
-  const Model model = small_model();
+  const Model model(test::small_model_config<Model>(7), Random(3));
   const auto ids = random_ids(6, 5);
   Stream<Model> stream(model, {4}), longer(model, {5});
   (void)stream.push(ids);

@@ -1,23 +1,17 @@
 #include "support/catch.hpp"
+#include "support/small_language_model.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <mat/io/stream_training_file.hpp>
-#include <mat/memory/memory_tokens.hpp>
-#include <mat/models/language_model.hpp>
 
 using namespace mat;
 
 TEST_CASE("a training on a stream goes on from its file with the same bits", "[io]") {
-  using Model = LanguageModel<float, MemoryTokens<float>>;
+  using test::Model;
   const test::TemporaryFolder folder;
   const std::string path = folder.path("training.safetensors");
-  Model::Config config;
-  config.vocabulary = 5;
-  config.decoder.encoder.layer.d_model = 8;
-  config.decoder.encoder.layer.nhead = 2;
-  config.decoder.encoder.layer.dim_feedforward = 16;
-  Vector<Index> text({60});
-  for (Index i = 0; i < 60; ++i) text(i) = i % 5;
+  const auto config = test::small_model_config<Model>(5);
+  const auto text = test::counting(60);
   StreamTrainerConfig training;
   training.lanes = 2;
   training.segment = 4;

@@ -1,11 +1,9 @@
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
+#include "support/small_language_model.hpp"
 
-#include <mat/memory/memory_tokens.hpp>
-#include <mat/memory/no_memory.hpp>
 #include <mat/memory/segment_cache.hpp>
-#include <mat/models/language_model.hpp>
 #include <mat/models/stream.hpp>
 
 #include <deque>
@@ -16,23 +14,13 @@ namespace {
 
 template <class Model>
 [[nodiscard]] Model small_model() {
-  typename Model::Config config;
-  config.vocabulary = 7;
-  config.decoder.encoder.layer.d_model = 8;
-  config.decoder.encoder.layer.nhead = 2;
-  config.decoder.encoder.layer.dim_feedforward = 16;
-  config.decoder.encoder.layer.norm_first = true;
-  config.decoder.encoder.layer.attention.rotary.emplace();
+  auto config = test::small_model_config<Model>(7);
   config.decoder.encoder.num_layers = 2;
   config.decoder.encoder.final_norm = true;
   return Model(config, Random(3));
 }
 
-[[nodiscard]] Vector<Index> random_ids(Index count, std::uint64_t seed) {
-  Vector<Index> ids({count});
-  for (Index i = 0; i < count; ++i) ids(i) = Random(seed).below(static_cast<std::uint64_t>(i), 7);
-  return ids;
-}
+using test::random_ids;
 
 /// The outputs of `ids`, pushed in pieces of these sizes, over and over.
 template <class Model>
