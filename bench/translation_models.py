@@ -9,6 +9,7 @@ import time
 
 LAYERS, DIM, HIDDEN, HEADS = 4, 128, 256, 4
 BATCH_TOKENS, DROPOUT, SMOOTHING, LEARNING_RATE, AVERAGE_DECAY = 2500, 0.1, 0.1, 0.003, 0.998
+RISING_STEPS = 400
 WARM_STEPS = 5
 LONGEST = 256  # positions, and tokens of a translation
 PEER_BATCH = 50  # sentences that PyTorch translates together
@@ -21,7 +22,7 @@ class MatFile:
         import numpy
         import sentencepiece
 
-        data = pathlib.Path(path).read_bytes()
+        self.path, data = path, pathlib.Path(path).read_bytes()
         (size,) = struct.unpack("<Q", data[:8])
         header = json.loads(data[8 : 8 + size])
         metadata = header.pop("__metadata__")
@@ -32,8 +33,9 @@ class MatFile:
         for name, value in expected.items():
             if self.settings[name] != value:
                 sys.exit(f"{path}: {name} is {self.settings[name]}, expected {value}")
-        self.tensors = {}
+        self.tensors, self.offsets = {}, {}
         for name, entry in header.items():
+            self.offsets[name] = entry["data_offsets"]
             begin, end = (8 + size + offset for offset in entry["data_offsets"])
             self.tensors[name] = numpy.frombuffer(data[begin:end], numpy.float32).reshape(entry["shape"]).copy()
         self.pieces = sentencepiece.SentencePieceProcessor()
@@ -106,11 +108,12 @@ def padded(torch, rows, value):
 
 
 class TorchTraining:
-    """The loop of a PyTorch user: batches of similar lengths, made before, padded."""
+    """The loop of a PyTorch user: batches of similar lengths, made before, padded, in another order each epoch. The rate
+    rises for 400 steps and, if the number of epochs is given, falls along a cosine to 0 at their end."""
 
-    def __init__(self, torch, file, pairs):
+    def __init__(self, torch, file, pairs, seed=1, epochs=None):
         self.torch, (begin, end) = torch, (file.pieces.bos_id(), file.pieces.eos_id())
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         self.model = make_torch_translator(torch, file.pieces.get_piece_size()).train()
         self.parameters = sum(p.numel() for p in self.model.parameters())
         self.optimizer = torch.optim.AdamW(self.model.parameters(), LEARNING_RATE, (0.9, 0.98), weight_decay=0.01,
@@ -129,7 +132,8 @@ class TorchTraining:
             self.batches.append((source.clamp(min=0), source < 0, target.clamp(min=0), target < 0, labels))
             real += int((labels >= 0).sum() + (source >= 0).sum())
             total += labels.numel() + source.numel()
-        self.batches = [self.batches[i] for i in torch.randperm(len(self.batches)).tolist()]
+        self.shuffle()
+        self.steps = epochs and epochs * len(self.batches)
         self.padding = 1 - real / total
 
     @staticmethod
@@ -144,13 +148,26 @@ class TorchTraining:
             tokens += length
         yield batch
 
+    def shuffle(self):
+        self.batches = [self.batches[i] for i in self.torch.randperm(len(self.batches)).tolist()]
+
+    def rate(self):
+        if self.step_number <= RISING_STEPS:
+            return LEARNING_RATE * self.step_number / RISING_STEPS
+        if not self.steps:
+            return LEARNING_RATE
+        done = (self.step_number - RISING_STEPS) / (self.steps - RISING_STEPS)
+        return LEARNING_RATE * (1 + math.cos(math.pi * done)) / 2
+
     def step(self):
         """Returns the number of tokens of the translations."""
         source, source_padding, target, target_padding, labels = self.batches[self.next]
         self.next = (self.next + 1) % len(self.batches)
+        if self.next == 0:
+            self.shuffle()
         self.step_number += 1
         for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, self.step_number / 400)
+            group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
         model = self.model
         memory = model.encode(source, source_padding)

@@ -27,12 +27,12 @@ typename TransformerDecoder<T>::Config config_of(Index d_model, Index nhead, Ind
 
 /// Three sentences and what they are translated from: one of the sources is empty, and one of the targets.
 template <class T>
-struct Batch {
+struct RaggedBatch {
   Sequences tgt_sequences{std::vector<Index>{3, 0, 2, 4}}, memory_sequences{std::vector<Index>{2, 3, 0, 5}};
   Matrix<T> tgt, memory, values, dy;
   Vector<T> key_bias;
 
-  explicit Batch(Index d)
+  explicit RaggedBatch(Index d)
       : tgt(random_tensor<T, 2>({9, d}, 2)),
         memory(random_tensor<T, 2>({10, d}, 3)),
         values(random_tensor<T, 2>({10, d}, 4)),
@@ -43,7 +43,7 @@ struct Batch {
 
 double worst_gradient(const TransformerDecoder<double>::Config& config, DecoderCall<double> call, bool with_values) {
   TransformerDecoder<double> decoder(config, Random(1));
-  Batch<double> batch(config.layer.d_model);
+  RaggedBatch<double> batch(config.layer.d_model);
   if (with_values) call.memory_mask = call.memory_mask.and_key_bias(batch.key_bias);
   const auto inputs = [&] {
     auto all = batch.inputs();
@@ -98,7 +98,7 @@ TEST_CASE("a decoder's layers do what PyTorch's equation says", "[blocks]") {
     auto config = config_of<double>(4, 2, 1);
     config.layer.norm_first = norm_first;
     const TransformerDecoder<double> decoder(config, Random(1));
-    const Batch<double> batch(4);
+    const RaggedBatch<double> batch(4);
     const auto causal = AttentionMask<double>::causal();
     TransformerDecoder<double>::Cache cache;
     const Matrix<double> y(decoder.forward(batch.inputs(), {causal, {}, {}}, cache));
@@ -164,7 +164,7 @@ TEST_CASE("a decoder's parameters have PyTorch's names", "[blocks]") {
 
 TEST_CASE("backward of a decoder adds to the gradients", "[blocks]") {
   const TransformerDecoder<double> decoder(config_of<double>(4, 2, 2), Random(1));
-  const Batch<double> batch(4);
+  const RaggedBatch<double> batch(4);
   TransformerDecoder<double>::Cache cache;
   auto once = zeros_like(decoder.parameters()), twice = once;
   (void)decoder.forward(batch.inputs(), {}, cache);
@@ -186,7 +186,7 @@ TEMPLATE_TEST_CASE("a sentence has the same bits alone and in any batch of a dec
     auto config = config_of<T>(10, 2, 2);
     config.layer.norm_first = norm_first;
     const TransformerDecoder<T> decoder(config, Random(1));
-    const Batch<T> batch(10);
+    const RaggedBatch<T> batch(10);
     const DecoderCall<T> call{AttentionMask<T>::causal(), {}, {}};
     typename TransformerDecoder<T>::Cache cache, alone_cache;
     const auto y = decoder.forward(batch.inputs(), call, cache);
@@ -203,7 +203,7 @@ TEMPLATE_TEST_CASE("a sentence has the same bits alone and in any batch of a dec
 
 TEST_CASE("a decoder's inference gives the bits of forward with the memory of two layers", "[blocks]") {
   const TransformerDecoder<float> decoder(config_of<float>(8, 2, 5), Random(1));
-  const Batch<float> batch(8);
+  const RaggedBatch<float> batch(8);
   TransformerDecoder<float>::Cache training, inference;
   const auto y = decoder.forward(batch.inputs(), {}, training);
   CHECK(largest_difference<float, 2>(decoder.infer(batch.inputs(), {}, inference), y) == 0);
@@ -213,7 +213,7 @@ TEST_CASE("a decoder's inference gives the bits of forward with the memory of tw
 
 TEST_CASE("values that are the memory itself change nothing", "[blocks]") {
   const TransformerDecoder<double> decoder(config_of<double>(4, 2, 2), Random(1));
-  const Batch<double> batch(4);
+  const RaggedBatch<double> batch(4);
   auto inputs = batch.inputs();
   TransformerDecoder<double>::Cache one, two;
   auto grads = zeros_like(decoder.parameters());

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <mat/mat.hpp>
+
+// The class templates that many tests use, compiled once for all of them: a test that includes this header, and by the
+// precompiled header all do, compiles its own calls and checks but not the layers below them. The other half are the
+// sources of mat_test_instantiations in tests/CMakeLists.txt. A class that is missing here costs time and nothing else.
+
+#define MAT_TEST_INSTANTIATE_LAYERS(kind, T)             \
+  kind template class mat::detail::AttentionForward<T>;  \
+  kind template class mat::detail::AttentionBackward<T>; \
+  kind template struct mat::detail::AttentionProblem<T>; \
+  kind template class mat::AttentionMask<T>;             \
+  kind template class mat::PackedKeys<T>;                \
+  kind template class mat::Embedding<T>;                 \
+  kind template class mat::FeedForward<T>;               \
+  kind template class mat::LayerNorm<T>;                 \
+  kind template class mat::LearnedPosition<T>;           \
+  kind template class mat::Linear<T>;                    \
+  kind template class mat::MultiHeadAttention<T>;        \
+  kind template class mat::RelativePosition<T>;          \
+  kind template class mat::RMSNorm<T>;                   \
+  kind template class mat::RotaryPosition<T>;            \
+  kind template class mat::CrossEntropy<T>
+
+#define MAT_TEST_INSTANTIATE_BLOCKS(kind, T)      \
+  kind template class mat::EncoderLayer<T>;       \
+  kind template class mat::TransformerEncoder<T>; \
+  kind template class mat::DecoderLayer<T>;       \
+  kind template class mat::TransformerDecoder<T>; \
+  kind template class mat::KeyValueCache<T>;      \
+  kind template class mat::PackedEncoder<T>;      \
+  kind template class mat::PackedDecoder<T>;      \
+  kind template class mat::MAT<T>;                \
+  kind template class mat::TokenEmbedding<T>;     \
+  kind template class mat::TokenInput<T>;         \
+  kind template class mat::ClassifierInput<T>;    \
+  kind template class mat::ClassifierHead<T>;     \
+  kind template class mat::TextClassifier<T>;     \
+  kind template class mat::SourceMemory<T>;       \
+  kind template class mat::Transformer<T>;        \
+  kind template class mat::Translator<T>
+
+#define MAT_TEST_INSTANTIATE_MEMORIES(kind, T)                        \
+  kind template class mat::detail::DeltaRule<T>;                      \
+  kind template class mat::DeltaMemory<T>;                            \
+  kind template class mat::KnnMemory<T>;                              \
+  kind template class mat::MemoryTokens<T>;                           \
+  kind template class mat::NeuralMemory<T>;                           \
+  kind template class mat::SegmentCache<T>;                           \
+  kind template class mat::RecurrentEncoder<T, mat::NoMemory<T>>;     \
+  kind template class mat::RecurrentEncoder<T, mat::DeltaMemory<T>>;  \
+  kind template class mat::RecurrentEncoder<T, mat::KnnMemory<T>>;    \
+  kind template class mat::RecurrentEncoder<T, mat::MemoryTokens<T>>; \
+  kind template class mat::RecurrentEncoder<T, mat::NeuralMemory<T>>; \
+  kind template class mat::RecurrentEncoder<T, mat::SegmentCache<T>>
+
+MAT_TEST_INSTANTIATE_LAYERS(extern, float);
+MAT_TEST_INSTANTIATE_LAYERS(extern, double);
+MAT_TEST_INSTANTIATE_BLOCKS(extern, float);
+MAT_TEST_INSTANTIATE_BLOCKS(extern, double);
+MAT_TEST_INSTANTIATE_MEMORIES(extern, float);
+MAT_TEST_INSTANTIATE_MEMORIES(extern, double);
