@@ -8,10 +8,9 @@
 #include "support/command_line.hpp"
 #include "support/instruction_corpus.hpp"
 #include "support/line_reader.hpp"
-#include "support/progress_bar.hpp"
+#include "support/training_observer.hpp"
 
 #include <mat/io/document_classifier_file.hpp>
-#include <mat/training/log_file.hpp>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -132,22 +131,6 @@ void add_commands(CLI::App& app, Options& o) {
   add_threads(demo);
 }
 
-/// Shows a training on stderr and in the log.
-class Observer {
- public:
-  explicit Observer(const std::string& log) {
-    if (!log.empty()) log_.emplace(log);
-  }
-  void operator()(const mat::Progress& progress) {
-    bar_(progress);
-    if (log_) log_->write(progress);
-  }
-
- private:
-  example::ProgressBar bar_;
-  std::optional<mat::LogFile> log_;
-};
-
 mat::ConfusionMatrix evaluate(const mat::TrainedClassifier& classifier, const Examples& examples) {
   return mat::evaluate_classifier(classifier.model,
                                   mat::encode_examples(examples, classifier.vocabulary, classifier.labels));
@@ -169,23 +152,9 @@ void save(const std::string& path, const mat::TrainedDocumentClassifier& classif
   mat::save_document_classifier(path, classifier);
 }
 
-/// What would only fail after the training, checked before it.
-void check_output(const Options& o) {
-  namespace fs = std::filesystem;
-  for (const std::string& input : {o.train, o.validation}) {
-    std::error_code none;
-    if (!input.empty() && fs::equivalent(input, o.out, none)) throw UsageError("--out would replace " + input);
-  }
-  if (fs::is_directory(o.out)) throw UsageError("--out is a folder: " + o.out);
-  const mat::DurableFile can_be_created(o.out);
-}
-
 void check_model_options(const Options& o) {
   const auto& model = o.settings.model;
-  if (model.dim % model.heads != 0) {
-    throw UsageError("--dim " + std::to_string(model.dim) + " is no multiple of --heads " +
-                     std::to_string(model.heads));
-  }
+  example::check_heads(model.dim, model.heads);
   const auto& vocabulary = o.settings.vocabulary;
   if (vocabulary.max_chars > 0 && vocabulary.max_chars < vocabulary.min_chars) {
     throw UsageError("--max-chars is " + std::to_string(vocabulary.max_chars) + ", expected 0 or at least " +
@@ -201,7 +170,7 @@ void check_model_options(const Options& o) {
 }
 
 AnyClassifier train_any(const Options& o, const Examples& train, const Examples& validation) {
-  Observer observer(o.log);
+  example::TrainingObserver observer(o.log);
   if (o.segment == 0) return mat::train_classifier(train, validation, o.settings, observer);
   mat::DocumentClassifierSettings settings;
   settings.vocabulary = o.settings.vocabulary;
@@ -226,7 +195,7 @@ void run_train(Options o) {
   if (labels.size() < 2) throw mat::FileError(o.train + " has only the label '" + labels[0] + "', expected at least 2");
   const Examples validation =
       o.validation.empty() ? Examples() : mat::read_labelled_text(o.validation, labels, longest);
-  check_output(o);
+  example::check_outputs({{"--out", o.out}}, {o.train, o.validation});
   const std::string kind = o.segment > 0 ? o.memory + " over segments of " + std::to_string(o.segment) : o.kind;
   const auto report = [&](const auto& classifier) {
     save(o.out, classifier);
@@ -316,7 +285,7 @@ void run_demo(const Options& o) {
     settings.training.embedding_rate = 1;
     settings.training.dropout = {};
     std::fflush(stdout);
-    Observer observer("");
+    example::TrainingObserver observer("");
     const mat::TrainedClassifier classifier = mat::train_classifier(train, validation, settings, observer);
     std::printf("%-8s %s\n", std::string(name_of(kind)).c_str(),
                 example::accuracy_text(evaluate(classifier, test)).c_str());

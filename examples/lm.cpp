@@ -122,6 +122,7 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
 
 void train(Options& o) {
   complete(o);
+  example::check_outputs({{"--out", o.out}}, {o.train, o.validation});
   const std::string text = mat::read_file(o.train),
                     validation = o.validation.empty() ? "" : mat::read_file(o.validation);
   const mat::Alphabet alphabet = mat::Alphabet::of(text);

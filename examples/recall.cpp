@@ -11,7 +11,6 @@
 
 #include <CLI/CLI.hpp>
 #include <bench/tasks/models.hpp>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -176,10 +175,7 @@ void write_report(const Options& o, const bench::Task& task, const std::vector<e
 
 void run(const Options& o) {
   mat::set_threads(o.threads);
-  if (o.out != "-") {
-    if (std::filesystem::is_directory(o.out)) throw example::UsageError("--out is a folder: " + o.out);
-    const mat::DurableFile can_be_created(o.out);  // what would only fail after the trainings
-  }
+  if (o.out != "-") example::check_outputs({{"--out", o.out}}, {});
   const bench::Task task = recall_task(o);
   const std::vector<example::RecallStory> stories = other_stories(kTestStories);
   std::vector<example::RecallResult> results;

@@ -5,12 +5,11 @@
 //   mat-translate score --ref test.de test.out
 #include "support/command_line.hpp"
 #include "support/number_words.hpp"
-#include "support/progress_bar.hpp"
+#include "support/training_observer.hpp"
 #include "support/translation_report.hpp"
 #include "support/translation_training.hpp"
 
 #include <mat/io/sentencepiece_tokenizer.hpp>
-#include <mat/training/log_file.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -125,22 +124,6 @@ void add_commands(CLI::App& app, Options& o) {
   add_threads(demo);
 }
 
-/// Shows a training on stderr and in the log.
-class Observer {
- public:
-  explicit Observer(const std::string& log) {
-    if (!log.empty()) log_.emplace(log);
-  }
-  void operator()(const mat::Progress& progress) {
-    bar_(progress);
-    if (log_) log_->write(progress);
-  }
-
- private:
-  example::ProgressBar bar_;
-  std::optional<mat::LogFile> log_;
-};
-
 std::string two_digits(double x) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.2f", x);
@@ -206,19 +189,7 @@ void write_report(const std::string& path, const mat::Translator<float>& model,
   mat::write_file(path, report.html());
 }
 
-/// What would only fail after the training, checked before it.
-void check_output(const Options& o) {
-  namespace fs = std::filesystem;
-  for (const auto& [option, output] : {std::pair<std::string, std::string>("--out", o.out), {"--report", o.report}}) {
-    if (output.empty()) continue;
-    for (const std::string& input : {o.source, o.target, o.valid_source, o.valid_target}) {
-      std::error_code none;
-      if (!input.empty() && fs::equivalent(input, output, none)) throw UsageError(option + " would replace " + input);
-    }
-    if (fs::is_directory(output)) throw UsageError(option + " is a folder: " + output);
-    const mat::DurableFile can_be_created(output);
-  }
-}
+std::vector<example::Output> outputs(const Options& o) { return {{"--out", o.out}, {"--report", o.report}}; }
 
 void run_train(Options o) {
   auto& settings = o.settings;
@@ -232,18 +203,15 @@ void run_train(Options o) {
                                                        : Decline::inverse_sqrt;
   settings.checkpoint = o.out + ".training";
   const auto& layer = settings.model.layer;
-  if (layer.d_model % layer.nhead != 0) {
-    throw UsageError("--dim " + std::to_string(layer.d_model) + " is no multiple of --heads " +
-                     std::to_string(layer.nhead));
-  }
+  example::check_heads(layer.d_model, layer.nhead);
   if (o.valid_source.empty() != o.valid_target.empty()) throw UsageError("--valid-src requires --valid-tgt");
   const ParallelTexts train = example::read_parallel_texts(o.source, o.target);
   const ParallelTexts validation =
       o.valid_source.empty() ? ParallelTexts() : example::read_parallel_texts(o.valid_source, o.valid_target);
-  check_output(o);
+  example::check_outputs(outputs(o), {o.source, o.target, o.valid_source, o.valid_target});
   const auto checkpoint = example::find_checkpoint(train, validation, settings);
   if (checkpoint) std::fprintf(stderr, "goes on from %s\n", settings.checkpoint.c_str());
-  Observer observer(o.log);
+  example::TrainingObserver observer(o.log);
   const example::TrainedTranslator t = example::train_translator(train, validation, settings, checkpoint, observer);
   mat::save_translator(o.out, t.model, t.tokenizer.bytes(), t.history);
   std::filesystem::remove(settings.checkpoint);
@@ -267,7 +235,7 @@ void run_translate(const Options& o) {
     throw UsageError("--n-best " + std::to_string(o.translation.decoding.n_best) + " is more than --beam " +
                      std::to_string(o.translation.decoding.beam_size));
   }
-  check_output(o);
+  example::check_outputs(outputs(o), {o.source, o.target, o.valid_source, o.valid_target});
   const mat::SavedTranslator saved = mat::load_translator(o.model);
   const mat::SentencePieceTokenizer tokenizer(saved.tokenizer);
   const Translate translate(saved.model, tokenizer, o.translation);
@@ -359,7 +327,7 @@ void run_demo(const Options& o) {
     }
     return;
   }
-  check_output(o);
+  example::check_outputs(outputs(o), {o.source, o.target, o.valid_source, o.valid_target});
   std::printf("English numbers in German, learnt from %zu below a million, asked about %zu others:\n",
               train.source.size(), test.source.size());
   std::fflush(stdout);
@@ -376,7 +344,7 @@ void run_demo(const Options& o) {
   settings.training.warmup = 200;
   settings.training.dropout = 0.0;
   settings.training.average_decay = 0.99;
-  Observer observer("");
+  example::TrainingObserver observer("");
   const example::TrainedTranslator t = example::train_translator(train, validation, settings, std::nullopt, observer);
   const Texts translations = example::best_translations(Translate(t.model, t.tokenizer), test.source);
   for (std::size_t i = 0; i < 3; ++i) std::printf("  %s: %s\n", test.source[i].c_str(), translations[i].c_str());

@@ -1,15 +1,17 @@
 #pragma once
 
-#include <mat/core/types.hpp>
+#include <mat/io/durable_file.hpp>
 #include <mat/version.hpp>
 
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace example {
 
@@ -44,6 +46,34 @@ class UsageError : public std::runtime_error {
     return message.str();
   };
   return CLI::Validator(check, "", "number");
+}
+
+/// A file that a program will write: the option that names it, and its path, which may be empty.
+struct Output {
+  std::string option, path;
+};
+
+/// Throws before a long training what would only fail after it: an output that is an input or a folder (UsageError), or
+/// that cannot be created (FileError).
+inline void check_outputs(const std::vector<Output>& outputs, const std::vector<std::string>& inputs) {
+  namespace fs = std::filesystem;
+  for (const Output& output : outputs) {
+    if (output.path.empty()) continue;
+    for (const std::string& input : inputs) {
+      std::error_code none;
+      if (!input.empty() && fs::equivalent(input, output.path, none)) {
+        throw UsageError(output.option + " would replace " + input);
+      }
+    }
+    if (fs::is_directory(output.path)) throw UsageError(output.option + " is a folder: " + output.path);
+    const mat::DurableFile can_be_created(output.path);
+  }
+}
+
+/// Throws UsageError unless every head has as many features.
+inline void check_heads(mat::Index dim, mat::Index heads) {
+  if (dim % heads == 0) return;
+  throw UsageError("--dim " + std::to_string(dim) + " is no multiple of --heads " + std::to_string(heads));
 }
 
 /// Parses the command line and runs: exit status 0; 1 for what goes wrong; 2 for what was asked wrongly. `commands`

@@ -65,3 +65,8 @@ cmp killed.safetensors whole.safetensors || fail "a killed training ends with an
 refused 2 "there is no command, expected train, measure, sample or stream (or --help)"
 refused 1 "FileReader: nowhere cannot be opened: No such file or directory" train --train nowhere --out x
 refused 2 "--memory: both not in {none,cache,tokens,delta,additive,neural,knn}" train --train text --out x --memory both
+mkdir folder
+refused 2 "--out is a folder: folder" train --train text --out folder
+cp text copy
+refused 2 "--out would replace text" train --train text --out ./text
+cmp text copy || fail "a training replaced its text"

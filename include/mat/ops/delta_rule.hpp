@@ -188,7 +188,7 @@ class DeltaRule {
     const ConstMatrixView<T> k = keys(in_.k, c);
     matmul<T>(k, transposed<T>(k), square(s.products, c));
     for (Index t = 0; t < c.count; ++t) {
-      std::fill_n(s.products.row(t) + c.count, width_ - c.count, T(0));
+      if (c.count < width_) std::fill_n(s.products.row(t) + c.count, width_ - c.count, T(0));
       simd::map(
           width_, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, s.products.row(t),
           s.kept.row(t));
@@ -208,24 +208,35 @@ class DeltaRule {
       matmul<T>(keys(in_.k, c), s, u);
     }
     for (Index t = 0; t < c.count; ++t) {
-      simd::copy(dv_, v.row(t), error.row(t));
-      if (is_delta_) simd::add_scaled(dv_, error.row(t), -w.from_start[t], u.row(t));
+      if (!is_delta_) {
+        simd::copy(dv_, v.row(t), error.row(t));
+        simd::set_scaled(dv_, u.row(t), beta(c, t) * w.kept(c.count - 1, t), v.row(t));
+        continue;
+      }
+      const simd::Pack<T> kept = simd::broadcast(-w.from_start[t]);
+      simd::map(
+          dv_, error.row(t), [kept](simd::Pack<T> a, simd::Pack<T> r) { return simd::fma(kept, r, a); }, v.row(t),
+          u.row(t));
     }
+    if (is_delta_) solve(c, error, u, w);
+    for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), w.from_start[c.count - 1], s.row(i));
+    matmul_add<T>(transposed<T>(keys(in_.k, c)), u, s);
+  }
+
+  /// `error` becomes the errors, first token first: each has to be known before the next. `u` becomes what the tokens
+  /// add to the state after the chunk, D_nt u_t.
+  void solve(const Chunk& c, MatrixView<T> error, MatrixView<T> u, const Scratch& w) const {
     for (Index t = 0; t < c.count; ++t) {
       const Index first = t / kSolveBlock * kSolveBlock;
-      if (is_delta_ && t == first && t > 0) {
+      if (t == first && t > 0) {
         const Index block = std::min(kSolveBlock, c.count - t);
         matmul_add<T>(w.solve.middle_rows(t, block).middle_cols(0, t), u.middle_rows(0, t),
                       error.middle_rows(t, block));
       }
-      if (is_delta_) {
-        simd::add_weighted_rows<T>(t - first, {1, dv_}, w.solve.row(t) + first, 0, u.row(first), dv_, error.row(t));
-      }
+      simd::add_weighted_rows<T>(t - first, {1, dv_}, w.solve.row(t) + first, 0, u.row(first), dv_, error.row(t));
       simd::set_scaled(dv_, u.row(t), beta(c, t), error.row(t));
     }
     for (Index t = 0; t < c.count; ++t) simd::set_scaled(dv_, u.row(t), w.kept(c.count - 1, t), u.row(t));
-    for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), w.from_start[c.count - 1], s.row(i));
-    matmul_add<T>(transposed<T>(keys(in_.k, c)), u, s);
   }
 
   /// w.g, the gradient of the state after the chunk, becomes that of `s`, the state before. With G = dS':
