@@ -17,10 +17,11 @@ if(MAT_WARNINGS_AS_ERRORS)
   set(CMAKE_COMPILE_WARNING_AS_ERROR ON)
 endif()
 
-if(MAT_NATIVE)
-  check_cxx_compiler_flag(-march=native MAT_HAS_MARCH_NATIVE)
-  if(MAT_HAS_MARCH_NATIVE)
-    target_compile_options(mat_private_flags INTERFACE -march=native)
+if(MAT_ARCH)
+  string(MAKE_C_IDENTIFIER "MAT_HAS_MARCH_${MAT_ARCH}" has_arch)
+  check_cxx_compiler_flag(-march=${MAT_ARCH} ${has_arch}) # other processors do not know x86-64-v3
+  if(${has_arch})
+    target_compile_options(mat_private_flags INTERFACE -march=${MAT_ARCH})
   endif()
 endif()
 
