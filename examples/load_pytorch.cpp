@@ -1,8 +1,7 @@
 // A model trained in PyTorch, loaded and run: mat's parameters have PyTorch's names. The file that comes with this
 // program holds a model, an input and PyTorch's output for it, as this Python writes them:
 //
-//   class MemoryLayer(nn.Module):                      # SelfAttention: Linear(hidden_dim, 1) and a softmax, times
-//   memory
+//   class MemoryLayer(nn.Module):          # SelfAttention: Linear(hidden_dim, 1) and a softmax, times memory
 //       def __init__(self, input_dim, hidden_dim):
 //           super().__init__()
 //           self.fc1, self.fc2 = nn.Linear(input_dim, hidden_dim), nn.Linear(hidden_dim, input_dim)

@@ -24,6 +24,7 @@ namespace mat {}
 #include <mat/blocks/packed_encoder.hpp>
 #include <mat/blocks/packed_encoder_layer.hpp>
 #include <mat/blocks/packed_self_attention.hpp>
+#include <mat/blocks/packed_stack.hpp>
 #include <mat/blocks/transformer_decoder.hpp>
 #include <mat/blocks/transformer_encoder.hpp>
 #include <mat/blocks/transformer_layer_config.hpp>

@@ -62,6 +62,26 @@ TEST_CASE("A translator comes back from its file: parameters, settings, tokenize
   }
 }
 
+TEST_CASE("save_translator refuses a model that would come back as another one", "[io]") {
+  const TemporaryFolder folder;
+  const std::string path = folder.path("model");
+  const auto check_refused = [&](const char* name, const auto& change) {
+    auto config = small_model(TranslatorKind::vanilla).config();
+    change(config.layer);
+    CHECK_THROWS_WITH(
+        save_translator(path, Translator<float>(config, Random(1)), "tokenizer"),
+        std::string("save_translator: layer.") + name + " is set, expected its default: a file has no place for it");
+    CHECK_FALSE(std::filesystem::exists(path));
+  };
+  check_refused("bias", [](auto& layer) { layer.bias = false; });
+  check_refused("attention.kv_heads", [](auto& layer) { layer.attention.kv_heads = 1; });
+  check_refused("attention.softcap", [](auto& layer) { layer.attention.softcap = 30; });
+  check_refused("attention.scale", [](auto& layer) { layer.attention.scale = 0.5F; });
+  check_refused("attention.alibi", [](auto& layer) { layer.attention.alibi = true; });
+  check_refused("attention.rotary", [](auto& layer) { layer.attention.rotary.emplace(); });
+  check_refused("attention.add_zero_attn", [](auto& layer) { layer.attention.add_zero_attn = true; });
+}
+
 TEST_CASE("load_translator refuses other files and sizes that are not those of the tensors", "[io]") {
   const TemporaryFolder folder;
   const std::string path = folder.path("model"), is_none = "load_translator: " + path + " is no translator: ";

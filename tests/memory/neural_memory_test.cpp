@@ -38,7 +38,7 @@ struct Streams {
     }
     memory.initial(2, dlast);
     std::uint64_t stream = 0;
-    for_each_tensor_of_state(
+    for_each_parameter(
         [&](const ParameterName&, Matrix<T>& t) { initialize_normal<T>(t, 1, Random(seed, ++stream)); }, dlast);
   }
 
@@ -49,7 +49,7 @@ struct Streams {
       sum += inner_product(memory.read(states[i], x[i], sequences[i], reads[i]), dr[i]);
       memory.write(states[i], h[i], sequences[i], states[i + 1], writes[i]);
     }
-    for_each_tensor_of_state([&](const ParameterName&, const Matrix<T>& a,
+    for_each_parameter([&](const ParameterName&, const Matrix<T>& a,
                                  const Matrix<T>& b) { sum += inner_product(ConstMatrixView<T>(a), b); },
                              states.back(), dlast);
     return sum;
@@ -122,7 +122,7 @@ typename NeuralMemory<T>::State written(const NeuralMemory<T>& memory, const Mat
 template <class State>
 double distance(const State& a, const State& b) {
   double squares = 0;
-  for_each_tensor_of_state(
+  for_each_parameter(
       [&](const ParameterName&, const auto& x, const auto& y) {
         for (Index i = 0; i < x.size(); ++i) squares += std::pow(static_cast<double>(x.data()[i] - y.data()[i]), 2);
       },

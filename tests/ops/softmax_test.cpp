@@ -1,6 +1,7 @@
 #include "support/bits.hpp"
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
+#include "support/threads.hpp"
 
 #include <mat/ops/softmax.hpp>
 
@@ -249,21 +250,19 @@ TEST_CASE("softmax works in place", "[ops]") {
 }
 
 TEST_CASE("softmax has the same bits for any number of threads", "[ops]") {
-  const int before = max_threads();
-  const auto x = random_tensor<float, 2>({200, 301}, 2);
-  const Sequences sequences({70, 1, 0, 129});
-  Matrix<float> rows(x.shape()), tokens(x.shape()), y(x.shape());
-  set_threads(1);
-  softmax_forward<float>(x, rows);
-  softmax_over_tokens_forward<float>(x, sequences, tokens);
-  for (const int threads : {2, 3}) {
-    set_threads(threads);
-    softmax_forward<float>(x, y);
-    CHECK(same_bits(y, rows));
-    softmax_over_tokens_forward<float>(x, sequences, y);
-    CHECK(same_bits(y, tokens));
-  }
-  set_threads(before);
+  const auto x = random_tensor<float, 2>({600, 301}, 2);
+  const Sequences sequences({270, 1, 0, 329});
+  const auto run = [&](const auto& softmax) {
+    return test::same_for_threads(
+        [&] {
+          Matrix<float> y(x.shape());
+          softmax(y);
+          return y;
+        },
+        [](const Matrix<float>& a, const Matrix<float>& b) { return same_bits(a, b); });
+  };
+  CHECK(run([&](Matrix<float>& y) { softmax_forward<float>(x, y); }));
+  CHECK(run([&](Matrix<float>& y) { softmax_over_tokens_forward<float>(x, sequences, y); }));
 }
 
 TEST_CASE("softmax refuses tensors that do not fit", "[ops]") {

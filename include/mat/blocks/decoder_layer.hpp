@@ -37,11 +37,11 @@ struct DecoderGradients {
 /// One layer of a Transformer decoder: attention among the tokens of tgt, attention to memory, and a feed-forward
 /// network, each with a residual and a norm.
 ///
-///     norm_first = false:  x1 = norm1(tgt + drop(self_attn(tgt))),   x2 = norm2(x1 + drop(multihead_attn(x1,
-///     memory))),
+///     norm_first = false:  x1 = norm1(tgt + drop(self_attn(tgt)))
+///                          x2 = norm2(x1 + drop(multihead_attn(x1, memory)))
 ///                          y = norm3(x2 + drop(ff(x2)))
-///     norm_first = true:   x1 = tgt + drop(self_attn(norm1(tgt))),   x2 = x1 + drop(multihead_attn(norm2(x1),
-///     memory)),
+///     norm_first = true:   x1 = tgt + drop(self_attn(norm1(tgt)))
+///                          x2 = x1 + drop(multihead_attn(norm2(x1), memory))
 ///                          y = x2 + drop(ff(norm3(x2)))
 ///
 /// Source:  Vaswani et al. (2017), "Attention is all you need", section 3.1; Xiong et al. (2020), "On layer

@@ -107,8 +107,7 @@ class EncoderLayer {
     const Parameters& p = parameters_;
     const auto df = residual_backward<T>(dy, cache.dropout.split(3), cache.dbranch);
     const auto dn2 = p.feed_forward.backward(df, cache.feed_forward, grads.feed_forward.parameters());
-    cache.dsum1.resize(dy.shape());
-    add<T>(dy, p.norm2.backward(dn2, cache.norm2, grads.norm2.parameters()), cache.dsum1);
+    sum<T>(dy, p.norm2.backward(dn2, cache.norm2, grads.norm2.parameters()), cache.dsum1);
     const auto da = residual_backward<T>(cache.dsum1, cache.dropout.split(1), cache.dbranch);
     const auto dn1 = p.self_attn.backward_with_earlier(da, cache.self_attn, grads.self_attn.parameters());
     add<T>(cache.dsum1, p.norm1.backward(dn1.dx, cache.norm1, grads.norm1.parameters()), cache.dsum1);
@@ -120,8 +119,7 @@ class EncoderLayer {
     const Parameters& p = parameters_;
     const auto dsum2 = p.norm2.backward(dy, cache.norm2, grads.norm2.parameters());
     const auto df = residual_backward<T>(dsum2, cache.dropout.split(3), cache.dbranch);
-    cache.dsum2.resize(dy.shape());
-    add<T>(dsum2, p.feed_forward.backward(df, cache.feed_forward, grads.feed_forward.parameters()), cache.dsum2);
+    sum<T>(dsum2, p.feed_forward.backward(df, cache.feed_forward, grads.feed_forward.parameters()), cache.dsum2);
     const auto dsum1 = p.norm1.backward(cache.dsum2, cache.norm1, grads.norm1.parameters());
     const auto da = residual_backward<T>(dsum1, cache.dropout.split(1), cache.dbranch);
     cache.dsum1.resize(dy.shape());

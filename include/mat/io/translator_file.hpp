@@ -43,6 +43,27 @@ void walk_settings(Translator<float>::Config& config, const Walk& walk) {
   walk("gated", config.layer.gated);
 }
 
+/// Throws ValueError for a model with a setting that walk_settings does not walk: it would come back as another one.
+inline void check_can_be_saved(const Translator<float>::Config& config) {
+  const auto& layer = config.layer;
+  const auto& attention = layer.attention;
+  const auto check = [](const char* name, bool is_default) {
+    if (is_default) return;
+    throw_value_error(std::string("save_translator: layer.") + name, "set", "its default: a file has no place for it");
+  };
+  check("bias", layer.bias);
+  check("attention.kv_heads", attention.kv_heads == 0 || attention.kv_heads == layer.nhead);
+  check("attention.kdim", attention.kdim == 0 || attention.kdim == layer.d_model);
+  check("attention.vdim", attention.vdim == 0 || attention.vdim == layer.d_model);
+  check("attention.add_bias_kv", !attention.add_bias_kv);
+  check("attention.add_zero_attn", !attention.add_zero_attn);
+  check("attention.softcap", attention.softcap == 0);
+  check("attention.scale", !attention.scale);
+  check("attention.alibi", !attention.alibi);
+  check("attention.rotary", !attention.rotary);
+  check("attention.relative", !attention.relative);
+}
+
 [[nodiscard]] inline Json history_to_json(const std::vector<Progress>& history) {
   Json::Array rows;
   for (const Progress& progress : history) rows.push_back(Json::parse(json_line(progress)));
@@ -104,11 +125,14 @@ inline void check_sizes(const Safetensors& file, const Translator<float>::Config
 
 /// Writes a translator to one safetensors file, or leaves an old file as it was: the parameters as tensors, the
 /// settings and the history as JSON in the metadata, the bytes of the tokenizer there as base64. Equal translators give
-/// equal bytes, but for the times in the history. Errors: FileError if the file cannot be written.
+/// equal bytes, but for the times in the history.
+/// Errors: FileError if the file cannot be written; ValueError for a model whose layers have what the settings have no
+///         word for: no biases, or attention that is not PyTorch's.
 inline void save_translator(const std::string& path, const Translator<float>& model, const std::string& tokenizer,
                             const std::vector<Progress>& history = {}) {
-  Json settings = Json::object();
   Translator<float>::Config config = model.config();
+  detail::check_can_be_saved(config);
+  Json settings = Json::object();
   detail::walk_settings(config, SettingsWriter(settings));
   Metadata metadata;
   metadata["format"] = detail::kTranslatorFormat;

@@ -16,8 +16,7 @@ inline namespace MAT_ABI {
 /// Source:  Su et al. (2021), "RoFormer: enhanced transformer with rotary position embedding", eq. 34.
 /// Shapes:  x, y, dy, dx [tokens, heads * head_dim]; first [sequences] or empty (see ops/positions.hpp).
 /// Errors:  ValueError for a head_dim below 1, a rotary_dim that is odd or above head_dim, a base that is not positive,
-/// or
-///          columns that are no multiple of head_dim; ShapeError if x, y or dy does not fit.
+///          or columns that are no multiple of head_dim; ShapeError if x, y or dy does not fit.
 /// Threads: const; one layer serves any number of threads, each with a cache of its own.
 template <class T>
 class RotaryPosition {

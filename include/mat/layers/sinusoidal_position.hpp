@@ -12,8 +12,8 @@ inline namespace MAT_ABI {
 
 /// Adds waves of many lengths to each token, by its position in its sequence.
 ///
-///     y_t = x_t + pe_p,   pe_{p, 2i} = sin(p w_i),   pe_{p, 2i+1} = cos(p w_i),   w_i = base^(-2i / features),   dx =
-///     dy
+///     y_t = x_t + pe_p,   pe_{p, 2i} = sin(p w_i),   pe_{p, 2i+1} = cos(p w_i),   w_i = base^(-2i / features)
+///     dx = dy
 ///
 /// Source:  Vaswani et al. (2017), "Attention is all you need", section 3.5.
 /// Shapes:  x, y [tokens, features]; first [sequences] or empty (see ops/positions.hpp).

@@ -273,7 +273,7 @@ class DeltaMemory {
   [[nodiscard]] bool is_additive() const { return config_.rule == LinearAttentionRule::additive; }
   [[nodiscard]] Index values_dim() const { return config_.heads * config_.value_dim; }
   [[nodiscard]] Index stored_dim() const { return config_.value_dim + Index{is_additive()}; }
-  [[nodiscard]] T read_gate(Index h) const { return T(1) / (T(1) + std::exp(-parameters_.read_gate(h))); }
+  [[nodiscard]] T read_gate(Index h) const { return sigmoid(parameters_.read_gate(h)); }
   [[nodiscard]] ConstMatrixView<T> values_read(const ReadCache& cache) const {
     return is_additive() ? cache.means.view() : cache.sums.view();
   }

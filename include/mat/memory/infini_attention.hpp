@@ -2,6 +2,7 @@
 
 #include <mat/layers/linear.hpp>
 #include <mat/memory/memory.hpp>
+#include <mat/ops/activation.hpp>
 #include <mat/ops/attention.hpp>
 #include <mat/ops/delta_rule.hpp>
 #include <mat/ops/normalized_memory.hpp>
@@ -145,7 +146,7 @@ class InfiniAttention {
   }
   [[nodiscard]] Index head_dim() const { return config_.features / config_.heads; }
   [[nodiscard]] bool is_delta() const { return config_.rule == LinearAttentionRule::delta; }
-  [[nodiscard]] T gate(Index h) const { return T(1) / (T(1) + std::exp(-parameters_.beta(h))); }
+  [[nodiscard]] T gate(Index h) const { return sigmoid(parameters_.beta(h)); }
 
   /// means = f(raw) S / (f(raw) z + epsilon)
   void read(ConstMatrixView<T> raw, const State& state, Matrix<T>& features, Matrix<T>& sums, Matrix<T>& means,

@@ -4,6 +4,7 @@
 #include <mat/memory/last_rows.hpp>
 #include <mat/memory/memory.hpp>
 #include <mat/memory/state_gradient.hpp>
+#include <mat/ops/activation.hpp>
 #include <mat/ops/residual.hpp>
 #include <mat/ops/top_k.hpp>
 #include <mat/ops/unit_length.hpp>
@@ -224,7 +225,7 @@ class KnnMemory {
   [[nodiscard]] T temperature(Index h) const {
     return config_.learned_temperature ? std::exp(parameters_.log_temperature(h)) : static_cast<T>(config_.temperature);
   }
-  [[nodiscard]] T open(Index h) const { return T(1) / (T(1) + std::exp(-parameters_.gate(h))); }
+  [[nodiscard]] T open(Index h) const { return sigmoid(parameters_.gate(h)); }
 
   void check(std::string_view what, std::string_view x_name, const State& state, ConstMatrixView<T> x,
              const Sequences& sequences) const {
@@ -282,10 +283,7 @@ class KnnMemory {
         weights[n] /= sum;
         simd::add_scaled(d, r, weights[n], state.values.view().row(first + chosen[n]) + h * d);
       }
-      const simd::Pack<T> factor_of_r = simd::broadcast(gate);
-      simd::map(
-          d, cache.gated.view().row(t + i) + h * d, [factor_of_r](simd::Pack<T> a) { return factor_of_r * a; },
-          static_cast<const T*>(r));
+      simd::set_scaled(d, cache.gated.view().row(t + i) + h * d, gate, r);
     }
   }
 
@@ -299,7 +297,7 @@ class KnnMemory {
         for (Index t = cache.sequences.begin(b); t < cache.sequences.end(b); ++t) {
           T* dr = cache.dr.view().row(t) + h * d;
           dgate += simd::dot(d, static_cast<const T*>(dr), static_cast<const T*>(cache.r.view().row(t) + h * d));
-          for (Index i = 0; i < d; ++i) dr[i] *= gate;
+          simd::set_scaled(d, dr, gate, dr);
         }
       }
       grads.gate(h) += gate * (1 - gate) * dgate;

@@ -35,9 +35,11 @@ inline namespace MAT_ABI {
 //     void initial(Index batch, State& state) const
 //     ConstMatrixView<T> read(const State&, ConstMatrixView<T> x, const Sequences&, ReadCache&) const
 //     void write(const State&, ConstMatrixView<T> h, const Sequences&, State& next, WriteCache&) const
-//     ConstMatrixView<T> read_backward(ConstMatrixView<T> dr, const State&, ReadCache&, State& dstate, Parameters&)
-//     const ConstMatrixView<T> write_backward(const State& dnext, const State&, WriteCache&, State& dstate,
-//     Parameters&) const void initial_backward(const State& dstate, Parameters& grads) const
+//     ConstMatrixView<T> read_backward(ConstMatrixView<T> dr, const State&, ReadCache&, State& dstate,
+//                                      Parameters& grads) const
+//     ConstMatrixView<T> write_backward(const State& dnext, const State&, WriteCache&, State& dstate,
+//                                       Parameters& grads) const
+//     void initial_backward(const State& dstate, Parameters& grads) const
 //
 // read_backward returns dx, write_backward returns dh, both living in the cache; x, h and the states of the forward
 // must live until then. Source: design.md's contract; the equations are with each memory.
@@ -115,17 +117,13 @@ constexpr void check_is_memory() {
       "dstate, grads) -> dh and initial_backward(dstate, grads), const");
 }
 
-/// Calls visitor(name, tensor, others...) for each tensor of one state and of others in lockstep.
-template <class Visitor, class State, class... Others>
-void for_each_tensor_of_state(Visitor&& visitor, State& state, Others&... others) {
-  std::decay_t<State>::visit(visitor, state, others...);
-}
+// The tensors of states are walked by for_each_parameter, as those of parameters are.
 
 /// The bytes of the numbers of a state.
 template <class State>
 [[nodiscard]] Index state_bytes(const State& state) {
   Index bytes = 0;
-  for_each_tensor_of_state(
+  for_each_parameter(
       [&](const ParameterName&, const auto& tensor) {
         bytes += tensor.size() * static_cast<Index>(sizeof(typename std::decay_t<decltype(tensor)>::Scalar));
       },
@@ -137,7 +135,7 @@ template <class State>
 template <class State>
 [[nodiscard]] bool same_state(const State& a, const State& b) {
   bool same = true;
-  for_each_tensor_of_state([&](const ParameterName&, const auto& x, const auto& y) { same = same && x == y; }, a, b);
+  for_each_parameter([&](const ParameterName&, const auto& x, const auto& y) { same = same && x == y; }, a, b);
   return same;
 }
 
@@ -145,7 +143,7 @@ template <class State>
 template <class State>
 [[nodiscard]] double state_norm(const State& state) {
   double squares = 0;
-  for_each_tensor_of_state(
+  for_each_parameter(
       [&](const ParameterName&, const auto& tensor) {
         for (Index i = 0; i < tensor.size(); ++i) {
           squares += static_cast<double>(tensor.data()[i]) * static_cast<double>(tensor.data()[i]);
@@ -159,7 +157,7 @@ template <class State>
 template <class State>
 void copy_sequence_of_state(const State& from, Index from_sequence, Index from_batch, State& to, Index to_sequence,
                             Index to_batch) {
-  for_each_tensor_of_state(
+  for_each_parameter(
       [&](const ParameterName&, auto& target, const auto& source) {
         const Index numbers = source.size() / from_batch;
         assert(numbers * from_batch == source.size() && numbers * to_batch == target.size());
@@ -172,7 +170,7 @@ void copy_sequence_of_state(const State& from, Index from_sequence, Index from_b
 /// Sets to 0 what a state, the gradient of one, keeps for one sequence of its batch.
 template <class State>
 void zero_sequence_of_state(State& state, Index sequence, Index batch) {
-  for_each_tensor_of_state(
+  for_each_parameter(
       [&](const ParameterName&, auto& tensor) {
         const Index numbers = tensor.size() / batch;
         std::fill_n(tensor.data() + sequence * numbers, numbers, typename std::decay_t<decltype(tensor)>::Scalar(0));
@@ -184,7 +182,7 @@ void zero_sequence_of_state(State& state, Index sequence, Index batch) {
 template <class State>
 void zero_state_like(const State& state, State& zeros) {
   zeros = state;
-  for_each_tensor_of_state(
+  for_each_parameter(
       [](const ParameterName&, auto& tensor) { tensor.fill(typename std::decay_t<decltype(tensor)>::Scalar(0)); },
       zeros);
 }

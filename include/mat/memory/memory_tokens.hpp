@@ -3,6 +3,7 @@
 #include <mat/core/simd.hpp>
 #include <mat/layers/initialize.hpp>
 #include <mat/memory/memory.hpp>
+#include <mat/ops/activation.hpp>
 #include <mat/ops/attention_mask.hpp>
 #include <mat/ops/rows.hpp>
 
@@ -11,9 +12,9 @@ inline namespace MAT_ABI {
 
 /// A few rows that travel through the whole stack beside each segment, and are what the next one is told.
 ///
-///     input  [s; X; s + e]         read rows in front, write rows at the end (`Write::end`), or [s; X]
-///     (`Write::front`) output [.; Y; z]             or [z; Y] s' = z,   gated: s' = sigmoid(g) * z + (1 - sigmoid(g))
-///     * s
+///     Write::end      input [s; X; s + e],   output [.; Y; z]       read rows in front, write rows at the end
+///     Write::front    input [s; X],          output [z; Y]
+///     s' = z,   gated: s' = sigmoid(g) z + (1 - sigmoid(g)) s
 ///
 /// In a causal stack a token sees the read rows and the tokens up to itself; read rows see each other, write rows see
 /// everything. Rows in front only would see nothing of the segment there, so a causal stack that writes in front
@@ -239,7 +240,7 @@ class MemoryTokens {
   [[nodiscard]] Index written(const Sequences& sequences, Index b) const {
     return config_.write == Write::end ? sequences.end(b) - config_.count : sequences.begin(b);
   }
-  [[nodiscard]] T gate(Index j) const { return config_.gated ? T(1) / (T(1) + std::exp(-parameters_.gate(j))) : T(1); }
+  [[nodiscard]] T gate(Index j) const { return config_.gated ? sigmoid(parameters_.gate(j)) : T(1); }
 
   static void copy(Index count, ConstMatrixView<T> from, Index from_row, MatrixView<T> to, Index to_row) {
     for (Index i = 0; i < count; ++i) std::copy_n(from.row(from_row + i), from.cols(), to.row(to_row + i));

@@ -243,7 +243,7 @@ class NeuralMemory {
     cache.dh.resize({cache.sequences.rows(), config_.features});
     if (config_.write_rate_max == 0) {
       cache.dh.fill(T(0));
-      for_each_tensor_of_state([](const ParameterName&, auto& to,
+      for_each_parameter([](const ParameterName&, auto& to,
                                   const auto& from) { simd::add_scaled(to.size(), to.data(), T(1), from.data()); },
                                dstate, dnext);
       return cache.dh;
@@ -302,7 +302,7 @@ class NeuralMemory {
     if (value > 0) gate = Vector<T>({1}, {static_cast<T>(std::log(value / (1 - value)))});
   }
   [[nodiscard]] static double gate_value(const Vector<T>& gate) {
-    return gate.empty() ? 0 : 1 / (1 + std::exp(-static_cast<double>(gate(0))));
+    return gate.empty() ? 0 : sigmoid(static_cast<double>(gate(0)));
   }
   static void add_gate_gradient(double dvalue, const Vector<T>& gate, Vector<T>& dgate) {
     if (gate.empty()) return;

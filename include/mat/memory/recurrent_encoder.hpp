@@ -92,11 +92,8 @@ class RecurrentEncoder {
     for (Index i = 0; i < memories(); ++i) {
       parameters_.memories.emplace_back(config_.memory, random.split(static_cast<std::uint64_t>(i) + 1));
       if (kPlace != MemoryPlace::branch || !config.encoder.layer.norm_first) continue;
-      typename LayerNorm<T>::Config norm;
-      norm.features = config.encoder.layer.d_model;
-      norm.epsilon = config.encoder.layer.layer_norm_eps;
-      parameters_.read_norms.emplace_back(norm);
-      parameters_.write_norms.emplace_back(norm);
+      parameters_.read_norms.emplace_back(config.encoder.layer.norm_config());
+      parameters_.write_norms.emplace_back(config.encoder.layer.norm_config());
     }
   }
 
@@ -157,7 +154,7 @@ class RecurrentEncoder {
       typename Cache::Layer& first = cache.layers[0];
       d = memory(0).tokens_of_backward(d, first.read);
       if (dnext != nullptr) {
-        d = sum(d,
+        d = sum<T>(d,
                 memory(0).write_backward(dnext->memories[0], state.memories[0], first.write, dstate.memories[0],
                                          grads.memories[0].parameters()),
                 first.dh);
@@ -199,9 +196,7 @@ class RecurrentEncoder {
       const bool norms = !parameters_.read_norms.empty();
       const auto query = norms ? parameters_.read_norms[*m].forward(x, cache.read_norm) : x;
       const auto r = memory(*m).read(state.memories[*m], query, sequences, cache.read);
-      cache.x.resize(x.shape());
-      add<T>(x, r, cache.x);
-      const auto h = layer.forward(cache.x, sequences, call, cache.layer);
+      const auto h = layer.forward(sum<T>(x, r, cache.x), sequences, call, cache.layer);
       if (next == nullptr) return h;
       const auto written = norms ? parameters_.write_norms[*m].forward(h, cache.write_norm) : h;
       memory(*m).write(state.memories[*m], written, sequences, next->memories[*m], cache.write);
@@ -236,25 +231,19 @@ class RecurrentEncoder {
       if (dnext != nullptr) {
         auto d = write_backward();
         if (norms) d = parameters_.write_norms[*m].backward(d, cache.write_norm, grads.write_norms[*m].parameters());
-        dh = sum(dh, d, cache.dh);
+        dh = sum<T>(dh, d, cache.dh);
       }
       const auto dx = layer.backward(dh, cache.layer, layer_grads);
       auto d = read_backward(dx);
       if (norms) d = parameters_.read_norms[*m].backward(d, cache.read_norm, grads.read_norms[*m].parameters());
-      return sum(dx, d, cache.dx);
+      return sum<T>(dx, d, cache.dx);
     } else if constexpr (kPlace == MemoryPlace::context) {
       const auto d = layer.backward_with_earlier(dh, cache.layer, layer_grads);
       static_cast<void>(read_backward(d.dearlier));
-      return dnext == nullptr ? d.dx : sum(d.dx, write_backward(), cache.dx);
+      return dnext == nullptr ? d.dx : sum<T>(d.dx, write_backward(), cache.dx);
     } else {
       return {};
     }
-  }
-
-  [[nodiscard]] static ConstMatrixView<T> sum(ConstMatrixView<T> a, ConstMatrixView<T> b, Matrix<T>& y) {
-    y.resize(a.shape());
-    add<T>(a, b, y);
-    return y;
   }
 
   Config config_;

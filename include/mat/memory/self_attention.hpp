@@ -78,7 +78,7 @@ class SelfAttention {
     set_weights(score(x, cache), sequences, cache);
     cache.y.resize(memory.shape());
     for (Index t = 0; t < memory.rows(); ++t)
-      scale(cache.weights(t, 0), memory.row(t), cache.y.view().row(t), memory.cols());
+      simd::set_scaled(memory.cols(), cache.y.view().row(t), cache.weights(t, 0), memory.row(t));
     return cache.y;
   }
 
@@ -115,7 +115,7 @@ class SelfAttention {
     cache.dscores.resize(cache.weights.shape());
     for (Index t = 0; t < dy.rows(); ++t) {
       cache.dscores(t, 0) = simd::dot(dy.cols(), dy.row(t), cache.memory.row(t));
-      scale(cache.weights(t, 0), dy.row(t), cache.dmemory.view().row(t), dy.cols());
+      simd::set_scaled(dy.cols(), cache.dmemory.view().row(t), cache.weights(t, 0), dy.row(t));
     }
     softmax_over_tokens_backward<T>(cache.weights, cache.sequences, cache.dscores, cache.dscores);
     if (!dscores.empty()) add<T>(cache.dscores, dscores, cache.dscores);
@@ -179,12 +179,6 @@ class SelfAttention {
   static void set_weights(ConstMatrixView<T> scores, const Sequences& sequences, Cache& cache) {
     cache.weights.resize(scores.shape());
     softmax_over_tokens_forward<T>(scores, sequences, cache.weights);
-  }
-
-  static void scale(T factor, const T* from, T* to, Index n) {
-    const simd::Pack<T> f = simd::broadcast(factor);
-    simd::map(
-        n, to, [f](simd::Pack<T> a) { return a * f; }, from);
   }
 
   Config config_;

@@ -88,7 +88,9 @@ class StreamPool {
   ConstMatrixView<T> read(const State& state, ReadCache& cache) const {
     check_state("StreamPool::read", state, state.sum.rows());
     cache.y.resize(state.sum.shape());
-    for (Index b = 0; b < state.sum.rows(); ++b) scale(inverse(state.weight(b, 0)), state.sum, cache.y, b);
+    for (Index b = 0; b < state.sum.rows(); ++b) {
+      simd::set_scaled(config_.features, cache.y.view().row(b), inverse(state.weight(b, 0)), state.sum.view().row(b));
+    }
     return cache.y;
   }
   /// Adds to dstate.
@@ -134,7 +136,7 @@ class StreamPool {
       for (Index t = sequences.begin(b); t < sequences.end(b); ++t) {
         const T e = cache.e(t, 0);
         cache.dscores(t, 0) = e * (simd::dot(d, cache.memory.row(t), dsum) + dnext.weight(b, 0));
-        scale(e, dsum, cache.dmemory.view().row(t), d);
+        simd::set_scaled(d, cache.dmemory.view().row(t), e, dsum);
       }
     });
     return {cache.dscores, cache.dmemory};
@@ -148,14 +150,6 @@ class StreamPool {
   }
   [[nodiscard]] static T inverse(T weight) { return weight == T(0) ? T(0) : T(1) / weight; }
   [[nodiscard]] static T exponential(T x) { return simd::first(simd::exp(simd::broadcast(x))); }
-  static void scale(T factor, const T* from, T* to, Index n) {
-    const simd::Pack<T> f = simd::broadcast(factor);
-    simd::map(
-        n, to, [f](simd::Pack<T> a) { return f * a; }, from);
-  }
-  static void scale(T factor, const Matrix<T>& from, Matrix<T>& to, Index row) {
-    scale(factor, from.view().row(row), to.view().row(row), from.cols());
-  }
 
   /// `next` holds the state before.
   void write_sequence(Index b, ConstMatrixView<T> scores, State& next, WriteCache& cache) const {
@@ -165,12 +159,13 @@ class StreamPool {
     const T shift = detail::softmax_shift(largest);  // of scores that are all minus infinity, none
     const T kept = static_cast<T>(config_.decay) * exponential(next.largest(b, 0) - shift);
     cache.kept(b, 0) = kept;
-    scale(kept, next.sum, next.sum, b);
+    T* sum = next.sum.view().row(b);
+    simd::set_scaled(config_.features, sum, kept, sum);
     T weight = kept * next.weight(b, 0);
     for (Index t = begin; t < end; ++t) {
       cache.e(t, 0) = exponential(scores(t, 0) - shift);
       weight += cache.e(t, 0);
-      simd::add_scaled(config_.features, next.sum.view().row(b), cache.e(t, 0), cache.memory.row(t));
+      simd::add_scaled(config_.features, sum, cache.e(t, 0), cache.memory.row(t));
     }
     next.largest(b, 0) = largest;
     next.weight(b, 0) = weight;

@@ -97,8 +97,7 @@ class ClassifierInput {
   void backward(ConstMatrixView<T> dx, ConstMatrixView<T> dwords, Cache& cache, Parameters& grads) const {
     ConstMatrixView<T> d = detail::dropped(cache.dropout, dx, cache.dx);
     if (config_.words) {
-      cache.dtokens.resize(d.shape());
-      add<T>(d, detail::dropped(cache.dropout, dwords, cache.dwords), cache.dtokens);
+      sum<T>(d, detail::dropped(cache.dropout, dwords, cache.dwords), cache.dtokens);
       d = cache.dtokens;
     }
     embedding_.backward(d, cache.embedding, grads);

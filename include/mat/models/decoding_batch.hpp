@@ -63,11 +63,7 @@ class DecodingBatch {
   [[nodiscard]] Index number(Index s) const { return slots_[static_cast<std::size_t>(s)].number; }
   [[nodiscard]] const Tokens& tokens(Index s) const { return slots_[static_cast<std::size_t>(s)].tokens; }
   /// The most tokens of a translation of source b, those of a prefix not counted.
-  [[nodiscard]] Index most_tokens(Index b) const {
-    const double most = config_.max_length_ratio * static_cast<double>(sources_.length(b)) +
-                        static_cast<double>(config_.max_length_extra);
-    return most < static_cast<double>(config_.max_length) ? static_cast<Index>(most) : config_.max_length;
-  }
+  [[nodiscard]] Index most_tokens(Index b) const { return mat::most_tokens(config_, sources_.length(b)); }
   /// How many of them the hypothesis in a slot has.
   [[nodiscard]] Index generated(Index s) const {
     return static_cast<Index>(tokens(s).size()) - prefix_lengths_[static_cast<std::size_t>(s / width_)];

@@ -19,11 +19,18 @@ struct DecodingConfig {
   /// A source is done with beam_size finished hypotheses of which n_best score better than all that are open; without,
   /// once nothing can overtake its n_best.
   bool early_stopping = true;
-  // The most tokens of a translation are min(max_length, ratio * source tokens + extra).
+  // The most tokens of a translation are min(max_length, ratio * source tokens + extra): most_tokens().
   double max_length_ratio = 2;
   Index max_length_extra = 10;
   Index max_length = 256;
 };
+
+/// The most tokens of a translation of a source with so many, those of a prefix not counted.
+[[nodiscard]] inline Index most_tokens(const DecodingConfig& c, Index source_tokens) {
+  // Compared before it is converted: the product may be beyond every Index.
+  const double most = c.max_length_ratio * static_cast<double>(source_tokens) + static_cast<double>(c.max_length_extra);
+  return most < static_cast<double>(c.max_length) ? static_cast<Index>(most) : c.max_length;
+}
 
 /// A translation.
 struct Hypothesis {

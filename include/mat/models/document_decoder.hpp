@@ -28,8 +28,7 @@ class DocumentDecoder {
 
   /// The next sentence's translation, without the tokens that begin and end it. An empty sentence has an empty one.
   [[nodiscard]] std::vector<Index> translate(ConstVectorView<Index> source) {
-    const auto ratio = static_cast<Index>(config_.max_length_ratio * static_cast<double>(source.size()));
-    const Index most = source.size() == 0 ? 0 : std::min(config_.max_length, ratio + config_.max_length_extra);
+    const Index most = source.size() == 0 ? 0 : most_tokens(config_, source.size());
     std::vector<Index> read{config_.begin_token};
     source_sequences_ = Sequences::single(source.size());
     for (Index length = 0; length < most; ++length) {

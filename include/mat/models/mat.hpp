@@ -9,8 +9,8 @@ inline namespace MAT_ABI {
 
 /// The article's Memory-Augmented Transformer.
 ///
-///     H = transformer_encoder(x),   M = memory_layer(H),   y = self_attention(H, M) = softmax over tokens(score(H)) *
-///     M
+///     H = transformer_encoder(x),   M = memory_layer(H)
+///     y = self_attention(H, M) = softmax over tokens(score(H)) * M
 ///
 /// What the article leaves open: `TransformerEncoder(input_dim, hidden_dim)` is read as d_model = input_dim and
 /// dim_feedforward = hidden_dim; heads, layers and norms are in the Config. The input is embedded already, and
@@ -103,8 +103,7 @@ class MAT {
     const Parameters& p = parameters_;
     const auto d = p.self_attention.backward(dy, cache.self_attention, grads.self_attention.parameters());
     const auto dmemory = p.memory_layer.backward(d.dmemory, cache.memory_layer, grads.memory_layer.parameters());
-    cache.dencoded.resize(dmemory.shape());
-    add<T>(d.dx, dmemory, cache.dencoded);
+    sum<T>(d.dx, dmemory, cache.dencoded);
     return p.transformer_encoder.backward(cache.dencoded, cache.transformer_encoder,
                                           grads.transformer_encoder.parameters());
   }

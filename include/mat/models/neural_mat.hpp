@@ -11,8 +11,9 @@ inline namespace MAT_ABI {
 
 /// The article's model with a memory that remembers: its MemoryLayer is what each stream writes to.
 ///
-///     H = transformer_encoder(x),   M = f_theta(H),   alpha = softmax over the segment's tokens(score(H)),   y = alpha
-///     M theta' = write(theta, H),   pooled = sum over the tokens of all segments so far of softmax(score) M
+///     H = transformer_encoder(x),   M = f_theta(H),   theta' = write(theta, H)
+///     alpha = softmax over the segment's tokens(score(H)),   y = alpha M
+///     pooled = sum over the tokens of all segments so far of softmax(score) M
 ///
 /// A document of any length is read segment by segment. With memory.write_rate_max 0 theta stays theta_0, and y is
 /// MAT's, bit for bit; with it, M of a later segment is not what it was.
@@ -118,14 +119,12 @@ class NeuralMAT {
     const auto attention = p.self_attention.backward(gradient_of_rows(d.dy, cache), cache.self_attention,
                                                      grads.self_attention.parameters(), pool.dscores);
     auto& memory_grads = grads.memory_layer.parameters();
-    cache.dmemory.resize(pool.dmemory.shape());
-    add<T>(attention.dmemory, pool.dmemory, cache.dmemory);
+    sum<T>(attention.dmemory, pool.dmemory, cache.dmemory);
     const auto dread =
         p.memory_layer.read_backward(cache.dmemory, state.memory, cache.read, dstate.memory, memory_grads);
     const auto dwrite =
         p.memory_layer.write_backward(dnext.memory, state.memory, cache.write, dstate.memory, memory_grads);
-    cache.dencoded.resize(dread.shape());
-    add<T>(attention.dx, dread, cache.dencoded);
+    sum<T>(attention.dx, dread, cache.dencoded);
     add<T>(cache.dencoded, dwrite, cache.dencoded);
     return p.transformer_encoder.backward(cache.dencoded, cache.transformer_encoder,
                                           grads.transformer_encoder.parameters());

@@ -157,13 +157,12 @@ class SegmentClassifier {
       cache.dafter.found.assign(d.dfound);
     } else {
       cache.dafter.pool = dnext->pool;
-      cache.dafter.found.resize(d.dfound.shape());
-      add<T>(dnext->found, d.dfound, cache.dafter.found);
+      sum<T>(dnext->found, d.dfound, cache.dafter.found);
     }
     pool_.read_backward(d.dpooled, cache.after->pool, cache.dafter.pool);
     const auto written = pool_.write_backward(cache.dafter.pool, cache.pool, dstate.pool);
     const auto dh =
-        sum(p.self_attention.scores_backward(written.dscores, cache.self_attention, grads.self_attention.parameters()),
+        sum<T>(p.self_attention.scores_backward(written.dscores, cache.self_attention, grads.self_attention.parameters()),
             p.memory_layer.backward(written.dmemory, cache.memory_layer, grads.memory_layer.parameters()), cache.dh);
     const auto dx = p.encoder.backward(dh, dnext == nullptr ? nullptr : &dnext->encoder, state.encoder, cache.encoder,
                                        dstate.encoder, grads.encoder.parameters());
@@ -202,12 +201,6 @@ class SegmentClassifier {
     encoder.memory = config.memory;
     if (has_distances(config)) encoder.encoder.layer.attention.rotary.emplace();
     return encoder;
-  }
-
-  [[nodiscard]] static ConstMatrixView<T> sum(ConstMatrixView<T> a, ConstMatrixView<T> b, Matrix<T>& y) {
-    y.resize(a.shape());
-    add<T>(a, b, y);
-    return y;
   }
 
   Config config_;

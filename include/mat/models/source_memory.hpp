@@ -105,8 +105,7 @@ class SourceMemory {
     }
     const auto prior = attention.log_prior_forward(encoded, sequences, cache.self_attention);
     if (!config_.residual) return {encoded, memory, prior};
-    cache.values.resize(encoded.shape());
-    add<T>(encoded, memory, cache.values);
+    sum<T>(encoded, memory, cache.values);
     return {encoded, cache.values.view(), prior};
   }
 

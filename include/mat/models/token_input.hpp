@@ -60,11 +60,8 @@ class TokenInput {
 
  private:
   void scale(ConstMatrixView<T> x, MatrixView<T> y) const {
-    const simd::Pack<T> factor = simd::broadcast(static_cast<T>(std::sqrt(static_cast<double>(x.cols()))));
-    detail::for_each_row(x.rows(), x.cols(), [&](Index t) {
-      simd::map(
-          x.cols(), y.row(t), [factor](simd::Pack<T> a) { return a * factor; }, x.row(t));
-    });
+    const T factor = static_cast<T>(std::sqrt(static_cast<double>(x.cols())));
+    detail::for_each_row(x.rows(), x.cols(), [&](Index t) { simd::set_scaled(x.cols(), y.row(t), factor, x.row(t)); });
   }
 
   SinusoidalPosition<T> positions_;

@@ -14,8 +14,7 @@ inline namespace MAT_ABI {
 /// with their positions; `Translator` adds that, and an output.
 ///
 /// Source:  Vaswani et al. (2017), "Attention is all you need", figure 1; PyTorch nn.Transformer, with its names.
-/// Unlike
-///          there, the layers start as nn.TransformerEncoder's and nn.TransformerDecoder's do.
+///          Unlike there, the layers start as nn.TransformerEncoder's and nn.TransformerDecoder's do.
 /// Shapes:  src [src tokens, d_model]; tgt, y [tgt tokens, d_model]; as many sequences of either.
 /// Errors:  ValueError for sizes that do not fit; ShapeError if an input or dy does not.
 /// Threads: const; one model serves any number of threads, each with a cache of its own.

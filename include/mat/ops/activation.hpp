@@ -260,6 +260,12 @@ template <class T>
 
 }  // namespace detail
 
+/// 1 / (1 + e^-x): of a gate, for one number at a time.
+template <class T>
+[[nodiscard]] T sigmoid(T x) {
+  return T(1) / (T(1) + std::exp(-x));
+}
+
 /// y = activation(x), element by element; y may be x.
 ///
 /// Shapes:  x, y [rows, cols].

@@ -261,7 +261,8 @@ class AttentionForward {
       // Exactly 1, so that blocks in which a row sees nothing leave its bits alone.
       if (before[r] == tile.highest[r]) decay[r] = T(1);
       tile.sums[r] = tile.sums[r] * decay[r] + exponentiate(end, row, factor, tile.highest[r]);
-      if (before[r] != kNothing) scale_row(tile.y + r * y_.row_stride(), decay[r]);
+      T* y = tile.y + r * y_.row_stride();
+      if (before[r] != kNothing) simd::set_scaled(p_.value_dim, y, decay[r], y);
     }
     p_.drop(tile.b, tile.h, tile.first, tile.rows, seen, scores, kScoreStride);
   }
@@ -288,12 +289,6 @@ class AttentionForward {
     return simd::sum(total);
   }
 
-  void scale_row(T* y, T factor) const {
-    const simd::Pack<T> f = simd::broadcast(factor);
-    simd::map(
-        p_.value_dim, y, [&](simd::Pack<T> a) { return a * f; }, static_cast<const T*>(y));
-  }
-
   /// Nothing is attended to yet by queries [first, first + count) of heads [first_head, first_head + heads).
   void begin(Index b, Index first_head, Index heads, Index first, Index count, const Workspace& w) const {
     std::fill_n(w.highest, heads * count, kNothing);
@@ -312,7 +307,8 @@ class AttentionForward {
         const T sum = w.sums[g * count + i];
         highest_(h, row) = w.highest[g * count + i];
         log_sum_(h, row) = std::log2(sum);
-        if (sum != T(0)) scale_row(y_.row(row) + h * p_.value_dim, T(1) / sum);
+        T* y = y_.row(row) + h * p_.value_dim;
+        if (sum != T(0)) simd::set_scaled(p_.value_dim, y, T(1) / sum, y);
       }
     }
   }

@@ -242,9 +242,8 @@ class LinearAttention {
 ///          Hatamizadeh (2024), "Gated delta networks", eq. 10; ONNX LinearAttention (27), whose decay is the logarithm
 ///          of ours.
 /// Shapes:  q [tokens, heads * key_dim]; k [tokens, kv_heads * key_dim]; v [tokens, kv_heads * value_dim]; decay
-/// [tokens,
-///          kv_heads] or [tokens, kv_heads * key_dim]; beta [tokens, kv_heads]; state [sequences * kv_heads * key_dim,
-///          value_dim]; y [tokens, heads * value_dim].
+///          [tokens, kv_heads] or [tokens, kv_heads * key_dim]; beta [tokens, kv_heads]; state
+///          [sequences * kv_heads * key_dim, value_dim]; y [tokens, heads * value_dim].
 /// Returns: y, living in the cache until the next forward with it.
 /// Errors:  ShapeError or ValueError if sizes, heads or sequences do not fit.
 /// Threads: uses parallel_for; the bits of a sequence's results depend on the sequence alone.

@@ -91,9 +91,7 @@ void divide_by_ones_forward(ConstMatrixView<T> x, Index heads, T epsilon, Matrix
   detail::for_each_row(y.rows(), y.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * (d + 1);
-      const simd::Pack<T> factor = simd::broadcast(T(1) / (from[d] + epsilon));
-      simd::map(
-          d, y.row(t) + h * d, [factor](simd::Pack<T> a) { return factor * a; }, from);
+      simd::set_scaled(d, y.row(t) + h * d, T(1) / (from[d] + epsilon), from);
     }
   });
 }
@@ -114,9 +112,7 @@ void divide_by_ones_backward(ConstMatrixView<T> x, ConstMatrixView<T> y, ConstMa
       const T* g = dy.row(t) + h * d;
       const T factor = T(1) / (x.row(t)[h * (d + 1) + d] + epsilon);
       const T ones = -factor * simd::dot(d, g, y.row(t) + h * d);
-      const simd::Pack<T> f = simd::broadcast(factor);
-      simd::map(
-          d, to, [f](simd::Pack<T> a) { return f * a; }, g);
+      simd::set_scaled(d, to, factor, g);
       to[d] = ones;
     }
   });

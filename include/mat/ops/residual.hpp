@@ -22,6 +22,14 @@ void add(ConstMatrixView<T> a, ConstMatrixView<T> b, MatrixView<T> y) {
   });
 }
 
+/// y = a + b, element by element, in memory that y takes for it; a view of y. Errors: ShapeError if a and b differ.
+template <class T>
+ConstMatrixView<T> sum(ConstMatrixView<T> a, ConstMatrixView<T> b, Matrix<T>& y) {
+  y.resize(a.shape());
+  add<T>(a, b, y);
+  return y;
+}
+
 /// A residual connection around a branch, y = x + dropout(branch).
 ///
 /// Shapes: x, branch, y [tokens, features].

@@ -66,11 +66,7 @@ namespace detail {
 /// y = rate_t x_t, row by row.
 template <class T>
 void scale_rows(ConstMatrixView<T> rates, ConstMatrixView<T> x, MatrixView<T> y) {
-  for (Index t = 0; t < x.rows(); ++t) {
-    const simd::Pack<T> factor = simd::broadcast(*rates.row(t));
-    simd::map(
-        x.cols(), y.row(t), [factor](simd::Pack<T> a) { return factor * a; }, x.row(t));
-  }
+  for (Index t = 0; t < x.rows(); ++t) simd::set_scaled(x.cols(), y.row(t), *rates.row(t), x.row(t));
 }
 
 /// sums = factor sum_t x_t

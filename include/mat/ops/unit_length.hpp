@@ -50,9 +50,7 @@ void unit_length_forward(ConstMatrixView<T> x, Index heads, MatrixView<T> y) {
   detail::for_each_row(x.rows(), 2 * x.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * d;
-      const simd::Pack<T> factor = simd::broadcast(detail::inverse_length(d, from));
-      simd::map(
-          d, y.row(t) + h * d, [factor](simd::Pack<T> a) { return factor * a; }, from);
+      simd::set_scaled(d, y.row(t) + h * d, detail::inverse_length(d, from), from);
     }
   });
 }

@@ -205,8 +205,7 @@ class CrossEntropy {
       const Pack f = simd::broadcast(scale * total / z.sum), s = simd::broadcast(scale * smoothing);
       const T* e = dx;
       if (smoothing == T(0)) {
-        simd::map(
-            classes, dx, [f](Pack a) { return f * a; }, e);
+        simd::set_scaled(classes, dx, scale * total / z.sum, e);
       } else if (config_.weight.empty()) {
         simd::map(
             classes, dx, [f, s](Pack a) { return f * a - s; }, e);
