@@ -16,8 +16,8 @@ trap 'rm -rf "$work"' EXIT INT TERM
 # What was found to be best for each memory.
 options() {
   case $1 in
-    none) echo "--restart 1" ;;
-    cache) echo "--memory-rows 32 --restart 1 --warm 1 --cold 0.5" ;;
+    none) echo "--segments 1 --restart 1" ;;
+    cache) echo "--memory-rows 32 --segments 1 --restart 1 --warm 1 --cold 0.5" ;;
     *) echo "--memory-layer 1 --hidden 448 --segments 2 --lanes 6 --restart 1" ;;
   esac
 }

@@ -109,7 +109,7 @@ void add_commands(CLI::App& app, Options& o) {
   CLI::App* train = app.add_subcommand("train", "Learn from a file of label<TAB>text or __label__LABEL text");
   train->add_option("--train", o.train, "Examples to learn from")->required()->type_name("FILE");
   train->add_option("--valid", o.validation, "Examples to choose the best epoch by")->type_name("FILE");
-  train->add_option("--out", o.out, "The model")->required()->type_name("FILE");
+  train->add_option("--out", o.out, "The model")->required()->type_name("FILE")->check(example::named());
   train->add_option("--log", o.log, "Append a line of JSON for each step and epoch")->type_name("FILE");
   add_threads(train);
   add_model_options(*train, o);
@@ -195,7 +195,7 @@ void run_train(Options o) {
   if (labels.size() < 2) throw mat::FileError(o.train + " has only the label '" + labels[0] + "', expected at least 2");
   const Examples validation =
       o.validation.empty() ? Examples() : mat::read_labelled_text(o.validation, labels, longest);
-  example::check_outputs({{"--out", o.out}}, {o.train, o.validation});
+  example::check_outputs({{"--out", o.out}, {"--log", o.log, example::Output::Mode::append}}, {o.train, o.validation});
   const std::string kind = o.segment > 0 ? o.memory + " over segments of " + std::to_string(o.segment) : o.kind;
   const auto report = [&](const auto& classifier) {
     save(o.out, classifier);

@@ -13,6 +13,7 @@
 #include <mat/training/stream_evaluation.hpp>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
 
@@ -21,9 +22,18 @@ namespace {
 using example::UsageError;
 using mat::Index;
 
+/// A memory learns to write only if what is written is read within a step, and its first state only from lanes that
+/// begin with it.
+[[nodiscard]] mat::StreamTrainerConfig default_training() {
+  mat::StreamTrainerConfig config;
+  config.segments = 2;
+  config.restart = 0.1;
+  return config;
+}
+
 struct Options {
   mat::LanguageModelSettings model;
-  mat::StreamTrainerConfig training;
+  mat::StreamTrainerConfig training = default_training();
   std::string memory = "delta";
   std::string train, validation, out;
   double learning_rate = 3e-3, warmup = 0.05, cold = 0;
@@ -176,8 +186,24 @@ void sample(const Options& o) {
   });
 }
 
+volatile std::sig_atomic_t interrupted = 0;
+
+/// Lets a signal end the reading of standard input rather than the program, so that the state is saved.
+void stop_at_signals() {
+#if defined(__unix__) || defined(__APPLE__)
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = 1; };  // without SA_RESTART: a read that waits returns
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // the writing fails instead
+#endif
+}
+
 /// How surprising each line is, given everything before it.
 void stream(const Options& o) {
+  if (!o.state.empty()) {
+    example::check_outputs({{"--state", o.state}}, {o.file});
+    stop_at_signals();
+  }
   const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
   mat::with_saved_language_model<float>(file, [&](const auto& model) {
     mat::Stream stream(model, {file.settings.segment});
@@ -186,7 +212,7 @@ void stream(const Options& o) {
     mat::CrossEntropy<float>::Cache cache;
     mat::Matrix<float> expected;  // what the last character makes the model expect: [1, vocabulary]
     std::string line;
-    while (std::getline(std::cin, line)) {
+    while (std::ferror(stdout) == 0 && std::getline(std::cin, line) && interrupted == 0) {
       line += '\n';
       const std::vector<Index> ids = file.alphabet.encode(line);
       const Index count = static_cast<Index>(ids.size());
@@ -202,6 +228,7 @@ void stream(const Options& o) {
       std::fflush(stdout);
     }
     if (!o.state.empty()) mat::save_stream(o.state, stream);
+    if (std::ferror(stdin) != 0 && interrupted == 0) throw mat::FileError("standard input cannot be read");
   });
 }
 
@@ -215,7 +242,7 @@ void add_options(CLI::App& app, Options& o) {
   };
   train->add_option("--train", o.train, "The text to learn from")->required()->type_name("FILE");
   train->add_option("--valid", o.validation, "A text to measure the model on")->type_name("FILE");
-  train->add_option("--out", o.out, "The model")->required()->type_name("FILE");
+  train->add_option("--out", o.out, "The model")->required()->type_name("FILE")->check(example::named());
   train->add_flag("--resume", o.resume, "Go on from where a training with the same options was stopped");
   std::vector<std::string> kinds;
   for (const mat::MemoryKind kind : mat::kMemoryKinds) kinds.emplace_back(mat::name_of(kind));

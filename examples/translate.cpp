@@ -93,7 +93,8 @@ void add_commands(CLI::App& app, Options& o) {
   train->add_option("--valid-tgt", o.valid_target, "Their translations")->type_name("FILE")->needs(valid);
   train->add_option("--out", o.out, "The model; a killed training goes on from OUT.training")
       ->required()
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(example::named());
   train->add_option("--log", o.log, "Append a line of JSON for each step and epoch")->type_name("FILE");
   train->add_option("--report", o.report, "A page of HTML about the training")->type_name("FILE");
   add_threads(train);
@@ -189,7 +190,11 @@ void write_report(const std::string& path, const mat::Translator<float>& model,
   mat::write_file(path, report.html());
 }
 
-std::vector<example::Output> outputs(const Options& o) { return {{"--out", o.out}, {"--report", o.report}}; }
+/// Throws for an output that would spoil another file.
+void check_outputs(const Options& o) {
+  example::check_outputs({{"--out", o.out}, {"--report", o.report}, {"--log", o.log, example::Output::Mode::append}},
+                         {o.source, o.target, o.valid_source, o.valid_target, o.model});
+}
 
 void run_train(Options o) {
   auto& settings = o.settings;
@@ -208,7 +213,7 @@ void run_train(Options o) {
   const ParallelTexts train = example::read_parallel_texts(o.source, o.target);
   const ParallelTexts validation =
       o.valid_source.empty() ? ParallelTexts() : example::read_parallel_texts(o.valid_source, o.valid_target);
-  example::check_outputs(outputs(o), {o.source, o.target, o.valid_source, o.valid_target});
+  check_outputs(o);
   const auto checkpoint = example::find_checkpoint(train, validation, settings);
   if (checkpoint) std::fprintf(stderr, "goes on from %s\n", settings.checkpoint.c_str());
   example::TrainingObserver observer(o.log);
@@ -235,7 +240,7 @@ void run_translate(const Options& o) {
     throw UsageError("--n-best " + std::to_string(o.translation.decoding.n_best) + " is more than --beam " +
                      std::to_string(o.translation.decoding.beam_size));
   }
-  example::check_outputs(outputs(o), {o.source, o.target, o.valid_source, o.valid_target});
+  check_outputs(o);
   const mat::SavedTranslator saved = mat::load_translator(o.model);
   const mat::SentencePieceTokenizer tokenizer(saved.tokenizer);
   const Translate translate(saved.model, tokenizer, o.translation);
@@ -327,7 +332,7 @@ void run_demo(const Options& o) {
     }
     return;
   }
-  example::check_outputs(outputs(o), {o.source, o.target, o.valid_source, o.valid_target});
+  check_outputs(o);
   std::printf("English numbers in German, learnt from %zu below a million, asked about %zu others:\n",
               train.source.size(), test.source.size());
   std::fflush(stdout);

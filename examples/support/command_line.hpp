@@ -48,25 +48,38 @@ class UsageError : public std::runtime_error {
   return CLI::Validator(check, "", "number");
 }
 
-/// A file that a program will write: the option that names it, and its path, which may be empty.
+/// A file that a program will write: the option that names it, its path, which may be empty, and whether what it holds
+/// is replaced.
 struct Output {
+  enum class Mode { replace, append };
   std::string option, path;
+  Mode mode = Mode::replace;
 };
 
-/// Throws before a long training what would only fail after it: an output that is an input or a folder (UsageError), or
-/// that cannot be created (FileError).
-inline void check_outputs(const std::vector<Output>& outputs, const std::vector<std::string>& inputs) {
+/// True if both paths name one file, which need not be there yet.
+[[nodiscard]] inline bool same_file(const std::string& a, const std::string& b) {
   namespace fs = std::filesystem;
-  for (const Output& output : outputs) {
+  std::error_code none;
+  return fs::equivalent(a, b, none) || fs::weakly_canonical(a, none) == fs::weakly_canonical(b, none);
+}
+
+/// Throws before a long training what would only fail after it, or spoil what the user has: an output that is an input,
+/// another output or a folder (UsageError), or that cannot be created (FileError).
+inline void check_outputs(const std::vector<Output>& outputs, const std::vector<std::string>& inputs) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Output& output = outputs[i];
     if (output.path.empty()) continue;
     for (const std::string& input : inputs) {
-      std::error_code none;
-      if (!input.empty() && fs::equivalent(input, output.path, none)) {
-        throw UsageError(output.option + " would replace " + input);
-      }
+      if (input.empty() || !same_file(input, output.path)) continue;
+      const bool replaces = output.mode == Output::Mode::replace;
+      throw UsageError(output.option + (replaces ? " would replace " : " would write to ") + input);
     }
-    if (fs::is_directory(output.path)) throw UsageError(output.option + " is a folder: " + output.path);
-    const mat::DurableFile can_be_created(output.path);
+    for (std::size_t j = 0; j < i; ++j) {
+      if (outputs[j].path.empty() || !same_file(outputs[j].path, output.path)) continue;
+      throw UsageError(outputs[j].option + " and " + output.option + " are one file: " + output.path);
+    }
+    if (std::filesystem::is_directory(output.path)) throw UsageError(output.option + " is a folder: " + output.path);
+    if (output.mode == Output::Mode::replace) const mat::DurableFile can_be_created(output.path);
   }
 }
 
@@ -74,6 +87,12 @@ inline void check_outputs(const std::vector<Output>& outputs, const std::vector<
 inline void check_heads(mat::Index dim, mat::Index heads) {
   if (dim % heads == 0) return;
   throw UsageError("--dim " + std::to_string(dim) + " is no multiple of --heads " + std::to_string(heads));
+}
+
+/// A path of the command line that is not empty.
+[[nodiscard]] inline CLI::Validator named() {
+  return CLI::Validator([](const std::string& path) { return path.empty() ? "the path is empty" : std::string(); }, "",
+                        "named");
 }
 
 /// Parses the command line and runs: exit status 0; 1 for what goes wrong; 2 for what was asked wrongly. `commands`

@@ -112,6 +112,9 @@ refused 2 "--lr: the value is x, expected a number in [0, 1000)" train --train t
 refused 2 "--dropout: the value is 1, expected a number in [0, 1)" train --train train.tsv --out new --dropout 1
 refused 2 "--dim 10 is no multiple of --heads 4" train --train train.tsv --out new --dim 10 --heads 4
 refused 2 "--out would replace train.tsv" train --train train.tsv --out ./train.tsv
+refused 2 "--log would write to train.tsv" train --train train.tsv --out new --log train.tsv
+refused 2 "--out and --log are one file: new" train --train train.tsv --out ./new --log new
+refused 2 "--out: the path is empty" train --train train.tsv --out ""
 mkdir folder
 refused 2 "--out is a folder: folder" train --train train.tsv --out folder
 "$program" train >/dev/null 2>&1 && fail "train without files" || equal "status of train" $? 2

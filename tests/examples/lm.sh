@@ -47,9 +47,23 @@ equal "what follows" "$greedy" "round and "
 # A stream that is stopped and goes on says what one that was not stopped says.
 head -n 10 text | "$program" stream delta.safetensors >whole
 head -n 4 text | "$program" stream delta.safetensors --state state >parts
+cp state state4
 head -n 10 text | tail -n 6 | "$program" stream delta.safetensors --state state | tail -n 5 >>parts
 equal "lines of a stream in two parts" "$(cut -f 2,3 parts)" "$(sed 5d whole | cut -f 2,3)"
 equal "a late line in two parts" "$(tail -n 1 parts)" "$(tail -n 1 whole)"
+
+# A stream that is told to end leaves its state, and so does one whose reader has gone.
+mkfifo pipe
+"$program" stream delta.safetensors --state told <pipe >told.out &
+exec 3>pipe
+head -n 4 text >&3
+while [ "$(wc -l <told.out)" -lt 4 ]; do :; done
+kill $!
+wait $! || fail "a stream that was told to end has status $?"
+exec 3>&-
+cmp told state4 || fail "a stream that was told to end leaves another state"
+head -n 100 text | "$program" stream delta.safetensors --state gone 2>/dev/null | head -n 1 >/dev/null
+[ -e gone ] || fail "a stream without a reader leaves no state"
 
 # A training that is killed and resumed ends with the same bytes.
 train whole.safetensors --memory tokens --steps 200 >/dev/null
@@ -69,4 +83,5 @@ mkdir folder
 refused 2 "--out is a folder: folder" train --train text --out folder
 cp text copy
 refused 2 "--out would replace text" train --train text --out ./text
+refused 2 "--state would replace delta.safetensors" stream delta.safetensors --state delta.safetensors
 cmp text copy || fail "a training replaced its text"

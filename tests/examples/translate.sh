@@ -141,6 +141,9 @@ refused 2 "--dim 10 is no multiple of --heads 4" train --src en --tgt de --out n
 refused 2 "--valid-src requires --valid-tgt" train --src en --tgt de --out new --valid-src valid.en
 refused 2 "--out would replace en" train --src en --tgt de --out ./en
 refused 2 "--report would replace de" train --src en --tgt de --out new --report de
+refused 2 "--report would replace model" translate model --report model
+refused 2 "--out and --report are one file: new" train --src en --tgt de --out new --report new
+refused 2 "--log would write to en" train --src en --tgt de --out new --log en
 mkdir folder
 refused 2 "--out is a folder: folder" train --src en --tgt de --out folder
 refused 2 "--n-best 5 is more than --beam 4" translate model --n-best 5

@@ -7,6 +7,7 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <csignal>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
@@ -68,7 +69,30 @@ TEST_CASE("a folder is not replaced by a file", "[io]") {
   CHECK(folder.count() == 1);
 }
 
+TEST_CASE("a file without a name is refused", "[io]") {
+  CHECK_THROWS_WITH(mat::write_file("", "x"), "DurableFile: the path is empty");
+}
+
 #if defined(__unix__) || defined(__APPLE__)
+
+TEST_CASE("a pipe is not replaced by a file, nor is a device", "[io]") {
+  const mat::test::TemporaryFolder folder;
+  const std::string path = folder.path("pipe");
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  CHECK_THROWS_WITH(mat::write_file(path, "x"), "DurableFile: " + path + " cannot be replaced: it is no regular file");
+  CHECK(std::filesystem::is_fifo(path));
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("a symbolic link stays, and the file that it names is replaced", "[io]") {
+  const mat::test::TemporaryFolder folder;
+  mat::write_file(folder.path("model"), "old");
+  std::filesystem::create_symlink("model", folder.path("link"));
+  mat::write_file(folder.path("link"), "new");
+  CHECK(std::filesystem::is_symlink(folder.path("link")));
+  CHECK(mat::read_file(folder.path("model")) == "new");
+  CHECK(folder.count() == 2);
+}
 
 TEST_CASE("a full disk leaves the old file and no temporary one", "[io]") {
   const mat::test::TemporaryFolder folder;

@@ -38,8 +38,8 @@ struct Streams {
     }
     memory.initial(2, dlast);
     std::uint64_t stream = 0;
-    for_each_parameter(
-        [&](const ParameterName&, Matrix<T>& t) { initialize_normal<T>(t, 1, Random(seed, ++stream)); }, dlast);
+    for_each_parameter([&](const ParameterName&, Matrix<T>& t) { initialize_normal<T>(t, 1, Random(seed, ++stream)); },
+                       dlast);
   }
 
   double loss(const Memory& memory) {
@@ -50,8 +50,8 @@ struct Streams {
       memory.write(states[i], h[i], sequences[i], states[i + 1], writes[i]);
     }
     for_each_parameter([&](const ParameterName&, const Matrix<T>& a,
-                                 const Matrix<T>& b) { sum += inner_product(ConstMatrixView<T>(a), b); },
-                             states.back(), dlast);
+                           const Matrix<T>& b) { sum += inner_product(ConstMatrixView<T>(a), b); },
+                       states.back(), dlast);
     return sum;
   }
 

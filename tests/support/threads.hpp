@@ -16,7 +16,7 @@ class Threads {
   int before_ = max_threads();
 };
 
-/// fn() with 2, 3 and 4 threads, compared with one: same(a, b). The work must be above kParallelGrain, or all are alike.
+/// fn() with 2, 3 and 4 threads, compared with one: same(a, b). Work below kParallelGrain runs on one in any case.
 template <class Function, class Same>
 bool same_for_threads(const Function& fn, const Same& same) {
   const auto with = [&](int count) {

@@ -5,6 +5,8 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -12,6 +14,7 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -24,12 +27,17 @@ inline namespace MAT_ABI {
 /// replaces an old one in one step, and flushes the folder. Without a commit the destructor removes the temporary file
 /// and an old file stays as it was. A killed program may leave its temporary file behind; nothing reads it.
 ///
+/// Only a regular file is replaced, never a device such as /dev/null; a symbolic link stays, and what it names is
+/// replaced.
+///
 /// Without POSIX nothing is flushed beyond the C library, and an old file is removed before the new one gets its name.
 ///
-/// Errors: FileError naming the path and what the operating system says.
+/// Errors: FileError naming the path and what the operating system says; one for an empty path.
 class DurableFile {
  public:
   explicit DurableFile(std::string path) : path_(std::move(path)) {
+    if (path_.empty()) throw FileError("DurableFile: the path is empty");
+    check_target();
     // "x" refuses a name that exists, so two writers never share a temporary file.
     for (int n = 0; file_ == nullptr; ++n) {
       const std::string temporary = path_ + ".tmp-" + std::to_string(n);
@@ -67,6 +75,20 @@ class DurableFile {
 
  private:
   static constexpr int kMostTemporaries = 1000;
+
+  /// A rename would replace whatever has the name.
+  void check_target() {
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat target {};
+    if (::stat(path_.c_str(), &target) != 0) return;  // there is none yet
+    if (!S_ISREG(target.st_mode) && !S_ISDIR(target.st_mode)) {
+      throw FileError("DurableFile: " + path_ + " cannot be replaced: it is no regular file");
+    }
+    if (::lstat(path_.c_str(), &target) != 0 || !S_ISLNK(target.st_mode)) return;
+    const std::unique_ptr<char, void (*)(void*)> resolved(::realpath(path_.c_str(), nullptr), std::free);
+    if (resolved != nullptr) path_ = resolved.get();
+#endif
+  }
 
   [[noreturn]] void fail(const char* what) {
     const std::string reason = std::generic_category().message(errno);

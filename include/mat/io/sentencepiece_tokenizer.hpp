@@ -2,6 +2,7 @@
 
 #include <mat/core/error.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
@@ -41,6 +42,12 @@ class SentencePieceTokenizer {
 
   /// Learns the pieces of texts, those of both languages together. Equal texts give equal bytes.
   [[nodiscard]] static SentencePieceTokenizer fit(const std::vector<std::string>& texts, const Config& config = {}) {
+    const auto is_empty = [](const std::string& text) {
+      return text.find_first_not_of(" \t\r\n") == std::string::npos;
+    };
+    if (std::all_of(texts.begin(), texts.end(), is_empty)) {
+      throw ValueError("SentencePieceTokenizer::fit: there is no text with a word in it");
+    }
     check_value(config.pieces >= 4, "SentencePieceTokenizer::fit: pieces", config.pieces, "at least 4");
     Texts iterator(texts);
     std::string bytes;

@@ -244,8 +244,8 @@ class NeuralMemory {
     if (config_.write_rate_max == 0) {
       cache.dh.fill(T(0));
       for_each_parameter([](const ParameterName&, auto& to,
-                                  const auto& from) { simd::add_scaled(to.size(), to.data(), T(1), from.data()); },
-                               dstate, dnext);
+                            const auto& from) { simd::add_scaled(to.size(), to.data(), T(1), from.data()); },
+                         dstate, dnext);
       return cache.dh;
     }
     cache.dkeys.resize(cache.keys.shape());

@@ -155,9 +155,9 @@ class RecurrentEncoder {
       d = memory(0).tokens_of_backward(d, first.read);
       if (dnext != nullptr) {
         d = sum<T>(d,
-                memory(0).write_backward(dnext->memories[0], state.memories[0], first.write, dstate.memories[0],
-                                         grads.memories[0].parameters()),
-                first.dh);
+                   memory(0).write_backward(dnext->memories[0], state.memories[0], first.write, dstate.memories[0],
+                                            grads.memories[0].parameters()),
+                   first.dh);
       }
     }
     for (std::size_t i = parameters_.encoder.parameters().layers.size(); i-- > 0;) {

@@ -161,9 +161,9 @@ class SegmentClassifier {
     }
     pool_.read_backward(d.dpooled, cache.after->pool, cache.dafter.pool);
     const auto written = pool_.write_backward(cache.dafter.pool, cache.pool, dstate.pool);
-    const auto dh =
-        sum<T>(p.self_attention.scores_backward(written.dscores, cache.self_attention, grads.self_attention.parameters()),
-            p.memory_layer.backward(written.dmemory, cache.memory_layer, grads.memory_layer.parameters()), cache.dh);
+    const auto dh = sum<T>(
+        p.self_attention.scores_backward(written.dscores, cache.self_attention, grads.self_attention.parameters()),
+        p.memory_layer.backward(written.dmemory, cache.memory_layer, grads.memory_layer.parameters()), cache.dh);
     const auto dx = p.encoder.backward(dh, dnext == nullptr ? nullptr : &dnext->encoder, state.encoder, cache.encoder,
                                        dstate.encoder, grads.encoder.parameters());
     ConstMatrixView<T> dwords;

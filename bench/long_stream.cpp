@@ -1,7 +1,7 @@
 // Does a stream of a million tokens stay as fast and as small as it began? For every memory: time per token in the
 // first and the last tenth, resident memory after the first tenth and at the end, the bytes of a state, and whether a
 // stream that was saved and loaded in the middle ends with the same bits; then many interleaved streams.
-//   mat-stream --tokens 1000000 --streams 10000
+//   mat-long-stream --tokens 1000000 --streams 10000
 #include <mat/core/parallel.hpp>
 #include <mat/io/language_model_file.hpp>
 #include <mat/io/stream_file.hpp>
@@ -60,7 +60,7 @@ class Measurement {
   void long_stream(const char* name) {
     mat::Stream<Model> stream(model_, {o_.model.segment});
     const Index tenth = o_.tokens / 10;
-    const std::string path = std::filesystem::temp_directory_path() / ("mat-stream-" + std::to_string(::getpid()));
+    const std::string path = std::filesystem::temp_directory_path() / ("mat-long-stream-" + std::to_string(::getpid()));
     (void)read(stream, 1, tenth);  // warms up, and so does the first file
     mat::save_stream(path, stream);
     const Index before = resident_bytes();
@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
   try {
     run(o);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "mat-stream: %s\n", error.what());
+    std::fprintf(stderr, "mat-long-stream: %s\n", error.what());
     return 1;
   }
   return 0;
