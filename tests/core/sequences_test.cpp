@@ -56,6 +56,9 @@ TEST_CASE("a negative length is refused and changes nothing", "[core]") {
 
 TEST_CASE("tokens that the sequences do not divide are refused", "[core]") {
   CHECK_NOTHROW(check_sequences("f: x", 5, Sequences({3, 2})));
+  const Sequences* const none = nullptr;
+  CHECK_THROWS_WITH(check_sequences("f: x", 5, none),
+                    "f: x is without sequences, expected the Sequences that divide its tokens");
   CHECK_THROWS_WITH(check_sequences("f: x", 4, Sequences({3, 2})),
                     "f: x is 4 tokens, expected 5, the rows of its sequences");
 }

@@ -518,7 +518,7 @@ TEST_CASE("the neural memory says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(memory.read(state, wide, Sequences({1, 2}), read),
                     "NeuralMemory::read: x is [3, 5], expected [*, 4]");
   CHECK_THROWS_WITH(memory.write(state, x, Sequences({1, 1}), next, write),
-                    "NeuralMemory::write: x is 3 tokens, expected 2, the rows of its sequences");
+                    "NeuralMemory::write: h is 3 tokens, expected 2, the rows of its sequences");
   CHECK_THROWS_WITH(memory.write(state, x, Sequences({1, 1, 1}), next, write),
                     "NeuralMemory::write: the state's fc1_weight is [8, 4], expected [12, 4]");
 }

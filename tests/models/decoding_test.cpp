@@ -388,3 +388,15 @@ TEST_CASE("decoding says what does not fit", "[models]") {
   CHECK_THROWS_WITH(draw_translations<float>(packed, {{3}}, config, {{1, 0, 0}, Random(1)}),
                     "draw_translations: top_p is 0, expected in (0, 1]");
 }
+
+TEST_CASE("the longest translation is bounded, however large the ratio", "[models]") {
+  DecodingConfig config;
+  config.max_length_ratio = 2;
+  config.max_length_extra = 10;
+  config.max_length = 256;
+  CHECK(most_tokens(config, 7) == 24);
+  CHECK(most_tokens(config, 1000) == 256);
+  config.max_length_ratio = 1e300;
+  CHECK(most_tokens(config, 7) == 256);
+  CHECK(most_tokens(config, 0) == 10);
+}

@@ -98,6 +98,8 @@ class DecoderLayer {
 
   /// Each sequence of tgt attends to itself and to its sequence of memory, as the masks of the call allow.
   ConstMatrixView<T> forward(const DecoderInputs<T>& inputs, const DecoderCall<T>& call, Cache& cache) const {
+    check_sequences("DecoderLayer::forward: tgt", inputs.tgt.rows(), inputs.tgt_sequences);
+    check_sequences("DecoderLayer::forward: memory", inputs.memory.rows(), inputs.memory_sequences);
     const Parameters& p = parameters_;
     cache.dropout = call.dropout;
     cache.separate_values = inputs.memory_values.has_value();

@@ -105,5 +105,13 @@ inline void check_sequences(Where what, Index rows, const Sequences& sequences) 
   }
 }
 
+/// The same for sequences that a caller may have forgotten to set: then ValueError.
+inline void check_sequences(Where what, Index rows, const Sequences* sequences) {
+  if (sequences == nullptr) {
+    detail::throw_value_error(what, "without sequences", "the Sequences that divide its tokens");
+  }
+  check_sequences(what, rows, *sequences);
+}
+
 }  // namespace MAT_ABI
 }  // namespace mat

@@ -148,8 +148,8 @@ class MultiHeadAttention {
     check_shape("MultiHeadAttention::forward: query", inputs.query, {kAny, config_.embed_dim});
     check_shape("MultiHeadAttention::forward: key", inputs.key, {kAny, config_.kdim});
     check_shape("MultiHeadAttention::forward: value", inputs.value, {inputs.key.rows(), config_.vdim});
-    check_sequences("MultiHeadAttention::forward: query", inputs.query.rows(), *inputs.query_sequences);
-    check_sequences("MultiHeadAttention::forward: key", inputs.key.rows(), *inputs.key_sequences);
+    check_sequences("MultiHeadAttention::forward: query", inputs.query.rows(), inputs.query_sequences);
+    check_sequences("MultiHeadAttention::forward: key", inputs.key.rows(), inputs.key_sequences);
     check_value(!config_.relative || call.mask.bias_plane().empty(),
                 "MultiHeadAttention::forward: a bias with relative positions", Index{1}, "0: they are one");
     cache.with_earlier = false;

@@ -130,7 +130,7 @@ class DeltaMemory {
 
   ConstMatrixView<T> read(const State& state, ConstMatrixView<T> x, const Sequences& sequences,
                           ReadCache& cache) const {
-    check("DeltaMemory::read", "x", x, state, sequences);
+    check("DeltaMemory::read", "x", state, x, sequences);
     cache.sequences = sequences;
     const auto raw = parameters_.query.forward(x, cache.query);
     cache.q.resize(raw.shape());
@@ -183,7 +183,7 @@ class DeltaMemory {
 
   void write(const State& state, ConstMatrixView<T> h, const Sequences& sequences, State& next,
              WriteCache& cache) const {
-    check("DeltaMemory::write", "h", h, state, sequences);
+    check("DeltaMemory::write", "h", state, h, sequences);
     cache.sequences = sequences;
     next.matrix.resize(state.matrix.shape());
     next.last.resize(state.last.shape());
@@ -328,13 +328,13 @@ class DeltaMemory {
     if (config_.forget) fn(config_.heads, parameters.gamma->parameters());
   }
 
-  void check(std::string_view place, std::string_view rows, ConstMatrixView<T> x, const State& state,
+  void check(std::string_view what, std::string_view x_name, const State& state, ConstMatrixView<T> x,
              const Sequences& sequences) const {
-    check_shape({place, rows}, x, {kAny, config_.features});
-    check_sequences({place, rows}, x.rows(), sequences);
+    check_shape({what, x_name}, x, {kAny, config_.features});
+    check_sequences({what, x_name}, x.rows(), sequences);
     const Index batch = sequences.count(), state_rows = batch * config_.heads * config_.key_dim;
-    check_shape({place, "the state's matrix"}, state.matrix, {state_rows, stored_dim()});
-    check_shape({place, "the state's last"}, state.last, {config_.token_shift ? batch : 0, config_.features});
+    check_shape({what, "the state's matrix"}, state.matrix, {state_rows, stored_dim()});
+    check_shape({what, "the state's last"}, state.last, {config_.token_shift ? batch : 0, config_.features});
   }
 
   /// f: what keys and queries are compared by.

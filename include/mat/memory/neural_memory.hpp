@@ -170,7 +170,7 @@ class NeuralMemory {
 
   ConstMatrixView<T> read(const State& state, ConstMatrixView<T> x, const Sequences& sequences,
                           ReadCache& cache) const {
-    check("NeuralMemory::read", state, x, sequences);
+    check("NeuralMemory::read", "x", state, x, sequences);
     cache.sequences = sequences;
     cache.q = x;
     if (parameters_.query_proj) {
@@ -210,7 +210,7 @@ class NeuralMemory {
 
   void write(const State& state, ConstMatrixView<T> h, const Sequences& sequences, State& next,
              WriteCache& cache) const {
-    check("NeuralMemory::write", state, h, sequences);
+    check("NeuralMemory::write", "h", state, h, sequences);
     cache.sequences = sequences;
     if (config_.write_rate_max == 0) {
       next = state;
@@ -291,9 +291,10 @@ class NeuralMemory {
     state.momentum.check(what, sequences, config_.hidden, config_.key_dim);
     check_shape({what, "the state's last"}, state.last, {config_.shift ? sequences : 0, config_.features});
   }
-  void check(std::string_view what, const State& state, ConstMatrixView<T> x, const Sequences& sequences) const {
-    check_shape({what, "x"}, x, {kAny, config_.features});
-    check_sequences({what, "x"}, x.rows(), sequences);
+  void check(std::string_view what, std::string_view x_name, const State& state, ConstMatrixView<T> x,
+             const Sequences& sequences) const {
+    check_shape({what, x_name}, x, {kAny, config_.features});
+    check_sequences({what, x_name}, x.rows(), sequences);
     check_state(what, state, sequences.count());
   }
 

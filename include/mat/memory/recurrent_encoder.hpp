@@ -116,7 +116,7 @@ class RecurrentEncoder {
   ConstMatrixView<T> forward(const Segment& segment, const State& state, State* next, const Dropout& dropout,
                              Cache& cache) const {
     check_shape("RecurrentEncoder::forward: x", segment.tokens, {kAny, config_.encoder.layer.d_model});
-    check_sequences("RecurrentEncoder::forward: x", segment.tokens.rows(), *segment.sequences);
+    check_sequences("RecurrentEncoder::forward: x", segment.tokens.rows(), segment.sequences);
     const Stack& layers = parameters_.encoder.parameters().layers;
     if (cache.layers.size() < layers.size()) cache.layers.resize(layers.size());
     if (next != nullptr) next->memories.resize(parameters_.memories.size());

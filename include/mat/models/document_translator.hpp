@@ -80,6 +80,8 @@ class DocumentTranslator {
   /// sentences, and may be null.
   ConstMatrixView<T> forward(const Segment& segment, const State& state, State* next, const Dropout& dropout,
                              Cache& cache) const {
+    check_sequences("DocumentTranslator::forward: source", segment.source.size(), segment.sequences);
+    check_sequences("DocumentTranslator::forward: target", segment.target.size(), segment.target_sequences);
     const typename Translator<T>::Batch batch = batch_of(segment);
     const auto x = parameters_.translator.embed_source(batch, dropout.split(0), cache.translator);
     const auto read = parameters_.context.forward({x, segment.sequences}, state, next, dropout.split(1), cache.context);

@@ -84,6 +84,7 @@ class LanguageModel {
   /// The logits of one segment; `next` receives what is remembered after it, and may be null.
   ConstMatrixView<T> forward(const Segment& segment, const State& state, State* next, const Dropout& dropout,
                              Cache& cache) const {
+    check_sequences("LanguageModel::forward: tokens", segment.tokens.size(), segment.sequences);
     check_dropout("LanguageModel::forward", dropout);
     cache.dropout = dropout;
     ConstMatrixView<T> x = parameters_.embedding.forward(segment.tokens, cache.embedding);

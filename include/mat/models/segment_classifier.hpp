@@ -128,6 +128,7 @@ class SegmentClassifier {
   ConstMatrixView<T> forward(const Segment& segment, const State& state, State* next, const ClassifierDropout& dropout,
                              Cache& cache) const {
     const Parameters& p = parameters_;
+    check_sequences("SegmentClassifier::forward: a segment", segment.tokens->tokens(), segment.sequences);
     const Sequences& sequences = *segment.sequences;
     check_shape("SegmentClassifier::forward: the state's found", state.found,
                 {sequences.count(), config_.text.filters});

@@ -72,6 +72,7 @@ class Transformer {
   [[nodiscard]] Parameters& parameters() { return parameters_; }
 
   ConstMatrixView<T> forward(const Inputs& inputs, const Call& call, Cache& cache) const {
+    check_sequences("Transformer::forward: src", inputs.src.rows(), inputs.src_sequences);
     const auto memory = parameters_.encoder.forward(inputs.src, *inputs.src_sequences,
                                                     {call.src_mask, call.dropout.split(0)}, cache.encoder);
     return parameters_.decoder.forward({inputs.tgt, memory, inputs.tgt_sequences, inputs.src_sequences},

@@ -210,8 +210,8 @@ class Translator {
   void check_ids(const Batch& batch) const {
     detail::check_ids("Translator::forward: source", batch.source, config_.source_vocabulary);
     detail::check_ids("Translator::forward: target", batch.target, config_.target_vocabulary);
-    check_sequences("Translator::forward: source", batch.source.size(), *batch.source_sequences);
-    check_sequences("Translator::forward: target", batch.target.size(), *batch.target_sequences);
+    check_sequences("Translator::forward: source", batch.source.size(), batch.source_sequences);
+    check_sequences("Translator::forward: target", batch.target.size(), batch.target_sequences);
     check_value(batch.source_sequences->count() == batch.target_sequences->count(), "Translator::forward: targets",
                 batch.target_sequences->count(), "as many as sources, ", batch.source_sequences->count());
   }

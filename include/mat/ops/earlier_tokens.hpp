@@ -34,7 +34,7 @@ template <class T>
 void join_earlier_tokens(std::string_view what, const EarlierTokens<T>& earlier, ConstMatrixView<T> x,
                          const Sequences& sequences, Matrix<T>& joined, Sequences& joined_sequences) {
   check_shape({what, "earlier"}, earlier.rows, {kAny, x.cols()});
-  check_sequences({what, "earlier"}, earlier.rows.rows(), *earlier.sequences);
+  check_sequences({what, "earlier"}, earlier.rows.rows(), earlier.sequences);
   check_sequences({what, "x"}, x.rows(), sequences);
   check_value(earlier.sequences->count() == sequences.count(), {what, "sequences of earlier"},
               earlier.sequences->count(), "as many as of x, ", sequences.count());

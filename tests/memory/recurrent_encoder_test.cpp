@@ -1,0 +1,53 @@
+#include "support/catch.hpp"
+#include "support/gradients.hpp"
+
+#include <mat/memory/delta_memory.hpp>
+#include <mat/memory/recurrent_encoder.hpp>
+
+using namespace mat;
+using mat::test::random_tensor;
+
+namespace {
+
+using Encoder = RecurrentEncoder<double, DeltaMemory<double>>;
+
+Encoder::Config small_config() {
+  Encoder::Config config;
+  config.encoder.layer.d_model = 4;
+  config.encoder.layer.nhead = 2;
+  config.encoder.layer.dim_feedforward = 6;
+  config.encoder.layer.norm_first = true;
+  config.encoder.num_layers = 2;
+  config.memory.heads = 2;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("the norms before a memory are like those of the layers", "[memory]") {
+  for (const bool bias : {true, false}) {
+    auto config = small_config();
+    config.encoder.layer.bias = bias;
+    Index norms = 0, with_bias = 0;
+    for (const std::string& name : parameter_names(Encoder(config, Random(1)).parameters())) {
+      if (name.find("_norms.") == std::string::npos) continue;
+      norms += name.find(".weight") != std::string::npos ? 1 : 0;
+      with_bias += name.find(".bias") != std::string::npos ? 1 : 0;
+    }
+    CHECK(norms == 4);
+    CHECK(with_bias == (bias ? 4 : 0));
+  }
+}
+
+TEST_CASE("RecurrentEncoder refuses a segment that does not fit", "[memory]") {
+  const Encoder encoder(small_config(), Random(1));
+  Encoder::State state, next;
+  Encoder::Cache cache;
+  encoder.initial(2, state);
+  const auto x = random_tensor<double, 2>({3, 4}, 1);
+  const Sequences two({1, 1});
+  CHECK_THROWS_WITH(encoder.forward({x, &two}, state, &next, {}, cache),
+                    "RecurrentEncoder::forward: x is 3 tokens, expected 2, the rows of its sequences");
+  CHECK_THROWS_WITH(encoder.forward({x, nullptr}, state, &next, {}, cache),
+                    "RecurrentEncoder::forward: x is without sequences, expected the Sequences that divide its tokens");
+}
