@@ -50,7 +50,7 @@ struct Options {
 [[nodiscard]] std::string training_settings(const Options& o, Index tokens) {
   const auto& t = o.training;
   std::ostringstream text;
-  text << mat::detail::settings_text(o.model) << " tokens " << tokens << " lanes " << t.lanes << " streams "
+  text << mat::settings_to_json(o.model).str() << " tokens " << tokens << " lanes " << t.lanes << " streams "
        << t.streams << " segments " << t.segments << " depth " << t.depth << " restart " << t.restart << " warm "
        << t.warm_segments << " cold " << t.cold_steps << " steps " << t.steps << " lr " << o.learning_rate << " warmup "
        << o.warmup << " dropout " << t.dropout << " seed " << t.seed;

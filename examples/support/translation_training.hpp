@@ -69,9 +69,7 @@ namespace detail {
 /// All that decides what a training gives: one goes on only from a checkpoint with the same text.
 [[nodiscard]] inline std::string training_identity(const ParallelTexts& train, const ParallelTexts& validation,
                                                    const TranslationSettings& settings) {
-  mat::Json json = mat::Json::object();
-  auto model = settings.model;
-  mat::detail::walk_settings(model, mat::SettingsWriter(json));
+  mat::Json json = mat::settings_to_json(settings.model);
   const mat::TranslatorTraining& t = settings.training;
   json.set("pieces", settings.pieces.pieces).set("tokenizer", static_cast<int>(settings.pieces.kind));
   json.set("longest", settings.longest).set("epochs", t.epochs).set("token_budget", t.token_budget);

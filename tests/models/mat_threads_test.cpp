@@ -1,5 +1,6 @@
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
+#include "support/threads.hpp"
 
 #include <mat/models/mat.hpp>
 #include <mat/training/adamw.hpp>
@@ -22,8 +23,7 @@ MAT<float>::Config config_of() {
 
 /// The parameters after three steps of training on sequences long enough to be shared among threads.
 MAT<float>::Parameters trained(int threads) {
-  const int before = max_threads();
-  set_threads(threads);
+  const test::Threads set(threads);
   MAT<float> model(config_of(), Random(1));
   const Sequences sequences({400, 1, 0, 130, 77});
   const auto x = random_tensor<float, 2>({sequences.rows(), 48}, 2), dpooled = random_tensor<float, 2>({5, 48}, 3);
@@ -39,7 +39,6 @@ MAT<float>::Parameters trained(int threads) {
     (void)model.pooled_backward(dpooled, cache, grads);
     optimizer.step(model.parameters(), grads);
   }
-  set_threads(before);
   return model.parameters();
 }
 

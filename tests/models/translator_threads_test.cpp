@@ -1,5 +1,6 @@
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
+#include "support/threads.hpp"
 
 #include <mat/models/decoding.hpp>
 
@@ -16,8 +17,7 @@ struct Outcome {
 
 /// Logits, gradients and translations of sources long enough to be shared among threads.
 Outcome outcome_of(int threads) {
-  const int before = max_threads();
-  set_threads(threads);
+  const test::Threads set(threads);
   Translator<float>::Config config;
   config.source_vocabulary = config.target_vocabulary = 600;
   config.layer.d_model = 48;
@@ -38,15 +38,14 @@ Outcome outcome_of(int threads) {
   outcome.logits.assign(model.forward({view, view, &sequences, &sequences}, {0.1, Random(4)}, cache));
   const auto dlogits = random_tensor<float, 2>(outcome.logits.shape(), 5);
   model.backward(dlogits, cache, outcome.grads);
+  // So many hypotheses that their scores alone, 600 for each, are shared: 96 * 4 * 600 * 16 multiplications.
   std::vector<std::vector<Index>> sources;
-  for (Index b = 0; b < sequences.count(); ++b) {
-    sources.emplace_back(ids.begin() + sequences.begin(b), ids.begin() + sequences.end(b));
-  }
+  for (Index b = 0; b < 96; ++b) sources.emplace_back(ids.begin() + b, ids.begin() + 2 * b);
+  static_assert(96 * 4 * 600 * 16 > kParallelGrain);
   DecodingConfig decoding;
   decoding.end_token = 1;
   decoding.max_length = 12;
   outcome.found = translate(PackedTranslator<float>(model), sources, decoding);
-  set_threads(before);
   return outcome;
 }
 

@@ -12,6 +12,10 @@ namespace detail {
 inline constexpr const char* kClassifierFormat = "mat text classifier";
 inline constexpr const char* kClassifierVersion = "1";
 
+}  // namespace detail
+
+// What decides the model: see settings_json.hpp.
+
 template <class Walk>
 void walk_settings(VocabularyConfig& config, const Walk& walk) {
   walk("min_count", config.min_count);
@@ -29,7 +33,8 @@ void walk_settings(TextClassifier<float>::Config& config, const Walk& walk) {
     return kind == ClassifierPositions::sinusoidal ? "sinusoidal" : "none";
   };
   const auto positions_from_name = [](const std::string& name) {
-    if (name != "sinusoidal" && name != "none") throw_value_error("positions", in_quotes(name), "sinusoidal or none");
+    if (name != "sinusoidal" && name != "none")
+      detail::throw_value_error("positions", detail::in_quotes(name), "sinusoidal or none");
     return name == "none" ? ClassifierPositions::none : ClassifierPositions::sinusoidal;
   };
   walk(
@@ -48,18 +53,7 @@ void walk_settings(TextClassifier<float>::Config& config, const Walk& walk) {
   walk("positions", config.positions, positions_name, positions_from_name);
 }
 
-template <class Settings>
-[[nodiscard]] Json settings_to_json(Settings settings) {
-  Json json = Json::object();
-  walk_settings(settings, SettingsWriter(json));
-  return json;
-}
-template <class Settings>
-[[nodiscard]] Settings settings_from_json(const Json& json) {
-  Settings settings;
-  walk_settings(settings, SettingsReader(json));
-  return settings;
-}
+namespace detail {
 
 [[nodiscard]] inline Json texts_to_json(const std::vector<std::string>& texts) {
   return Json::Array(texts.begin(), texts.end());
@@ -145,7 +139,7 @@ inline void save_classifier(const std::string& path, const TrainedClassifier& cl
   Metadata metadata;
   metadata["format"] = detail::kClassifierFormat;
   metadata["format_version"] = detail::kClassifierVersion;
-  metadata["model"] = detail::settings_to_json(classifier.model.config()).str();
+  metadata["model"] = settings_to_json(classifier.model.config()).str();
   detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
   save_parameters(path, classifier.model.parameters(), metadata);
 }

@@ -14,11 +14,16 @@ namespace detail {
 inline constexpr const char* kDocumentClassifierFormat = "mat document classifier";
 inline constexpr const char* kDocumentClassifierVersion = "1";
 
+}  // namespace detail
+
+// What decides the model: see settings_json.hpp.
+
 template <class Walk>
 void walk_settings(DocumentClassifier<float>::Config& config, const Walk& walk) {
   const auto part_name = [](DocumentPart part) { return part == DocumentPart::all ? "all" : "last_segment"; };
   const auto part_from_name = [](const std::string& name) {
-    if (name != "all" && name != "last_segment") throw_value_error("part", in_quotes(name), "all or last_segment");
+    if (name != "all" && name != "last_segment")
+      detail::throw_value_error("part", detail::in_quotes(name), "all or last_segment");
     return name == "all" ? DocumentPart::all : DocumentPart::last_segment;
   };
   walk_settings(config.text, walk);
@@ -30,11 +35,13 @@ void walk_settings(DocumentClassifier<float>::Config& config, const Walk& walk) 
   walk("memory_heads", config.size.heads);
 }
 
+namespace detail {
+
 [[nodiscard]] inline TrainedDocumentClassifier read_document_classifier(const Safetensors& file) {
   check_metadata(file, "format", kDocumentClassifierFormat);
   check_metadata(file, "format_version", kDocumentClassifierVersion);
-  DocumentClassifier<float>::Config config;
-  walk_settings(config, SettingsReader(Json::parse(metadata_text(file, "model"), "model")));
+  auto config =
+      settings_from_json<DocumentClassifier<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
   auto [vocabulary, labels] = read_words_and_labels(file, config.text);
   check_sizes(file, config.text, {"encoder.encoder.layers.", ""});
   check_value(config.size.rows >= 0 && config.size.rows <= kMostMemoryRows, "the rows of memory", config.size.rows,
@@ -55,10 +62,7 @@ inline void save_document_classifier(const std::string& path, const TrainedDocum
   Metadata metadata;
   metadata["format"] = detail::kDocumentClassifierFormat;
   metadata["format_version"] = detail::kDocumentClassifierVersion;
-  auto config = classifier.model.config();
-  Json settings = Json::object();
-  detail::walk_settings(config, SettingsWriter(settings));
-  metadata["model"] = settings.str();
+  metadata["model"] = settings_to_json(classifier.model.config()).str();
   detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
   classifier.model.visit([&](const auto& model) { save_parameters(path, model.parameters(), metadata); });
 }

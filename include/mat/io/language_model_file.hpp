@@ -29,6 +29,10 @@ namespace detail {
 inline constexpr const char* kLanguageModelFormat = "mat language model";
 inline constexpr const char* kLanguageModelVersion = "1";
 
+}  // namespace detail
+
+// What decides the model: see settings_json.hpp.
+
 template <class Walk>
 void walk_settings(LanguageModelSettings& settings, const Walk& walk) {
   walk(
@@ -44,11 +48,7 @@ void walk_settings(LanguageModelSettings& settings, const Walk& walk) {
   walk("tied", settings.tied);
 }
 
-[[nodiscard]] inline std::string settings_text(LanguageModelSettings settings) {
-  Json json = Json::object();
-  walk_settings(settings, SettingsWriter(json));
-  return json.str();
-}
+namespace detail {
 
 /// The sizes in the settings are those of the tensors, so that a file takes no more memory than it has bytes.
 inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s) {
@@ -112,7 +112,7 @@ void save_language_model(const std::string& path, const Model& model, const Lang
   Metadata metadata;
   metadata["format"] = detail::kLanguageModelFormat;
   metadata["format_version"] = detail::kLanguageModelVersion;
-  metadata["model"] = detail::settings_text(settings);
+  metadata["model"] = settings_to_json(settings).str();
   metadata["alphabet"] = Json(std::move(characters)).str();
   save_parameters(path, model.parameters(), metadata);
 }
@@ -123,8 +123,7 @@ void save_language_model(const std::string& path, const Model& model, const Lang
   return read_model_file(path, "read_language_model_file", "language model", [](Safetensors tensors) {
     check_metadata(tensors, "format", detail::kLanguageModelFormat);
     check_metadata(tensors, "format_version", detail::kLanguageModelVersion);
-    LanguageModelSettings settings;
-    detail::walk_settings(settings, SettingsReader(Json::parse(metadata_text(tensors, "model"), "model")));
+    auto settings = settings_from_json<LanguageModelSettings>(Json::parse(metadata_text(tensors, "model"), "model"));
     std::vector<std::string> characters;
     const Json alphabet = Json::parse(metadata_text(tensors, "alphabet"), "alphabet");
     for (const Json& character : alphabet.as_array()) characters.push_back(from_base64(character.as_string()));

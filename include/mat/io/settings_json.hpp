@@ -50,5 +50,20 @@ class SettingsReader {
   const Json& json_;
 };
 
+/// The settings as a JSON object, by their walk_settings.
+template <class Settings>
+[[nodiscard]] Json settings_to_json(Settings settings) {
+  Json json = Json::object();
+  walk_settings(settings, SettingsWriter(json));
+  return json;
+}
+/// Those of a JSON object. Errors: ValueError for a member that is missing or of another kind.
+template <class Settings>
+[[nodiscard]] Settings settings_from_json(const Json& json) {
+  Settings settings;
+  walk_settings(settings, SettingsReader(json));
+  return settings;
+}
+
 }  // namespace MAT_ABI
 }  // namespace mat

@@ -21,6 +21,10 @@ namespace detail {
 inline constexpr const char* kTranslatorFormat = "mat translator";
 inline constexpr const char* kTranslatorVersion = "1";
 
+}  // namespace detail
+
+// What decides the model: see settings_json.hpp.
+
 template <class Walk>
 void walk_settings(Translator<float>::Config& config, const Walk& walk) {
   walk(
@@ -42,6 +46,8 @@ void walk_settings(Translator<float>::Config& config, const Walk& walk) {
   walk("layer_norm_eps", config.layer.layer_norm_eps);
   walk("gated", config.layer.gated);
 }
+
+namespace detail {
 
 /// Throws ValueError for a model with a setting that walk_settings does not walk: it would come back as another one.
 inline void check_can_be_saved(const Translator<float>::Config& config) {
@@ -112,8 +118,7 @@ inline void check_sizes(const Safetensors& file, const Translator<float>::Config
 [[nodiscard]] inline SavedTranslator read_translator(const Safetensors& file) {
   check_metadata(file, "format", kTranslatorFormat);
   check_metadata(file, "format_version", kTranslatorVersion);
-  Translator<float>::Config config;
-  walk_settings(config, SettingsReader(Json::parse(metadata_text(file, "model"), "model")));
+  const auto config = settings_from_json<Translator<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
   check_sizes(file, config);
   SavedTranslator saved{Translator<float>(config, Random()), from_base64(metadata_text(file, "tokenizer")),
                         history_from_json(Json::parse(metadata_text(file, "history"), "history"))};
@@ -130,14 +135,11 @@ inline void check_sizes(const Safetensors& file, const Translator<float>::Config
 ///         word for: no biases, or attention that is not PyTorch's.
 inline void save_translator(const std::string& path, const Translator<float>& model, const std::string& tokenizer,
                             const std::vector<Progress>& history = {}) {
-  Translator<float>::Config config = model.config();
-  detail::check_can_be_saved(config);
-  Json settings = Json::object();
-  detail::walk_settings(config, SettingsWriter(settings));
+  detail::check_can_be_saved(model.config());
   Metadata metadata;
   metadata["format"] = detail::kTranslatorFormat;
   metadata["format_version"] = detail::kTranslatorVersion;
-  metadata["model"] = settings.str();
+  metadata["model"] = settings_to_json(model.config()).str();
   metadata["tokenizer"] = to_base64(tokenizer);
   metadata["history"] = detail::history_to_json(history).str();
   save_parameters(path, model.parameters(), metadata);
