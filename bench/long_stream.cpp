@@ -54,7 +54,8 @@ class Measurement {
     }
     return seconds;
   }
-  [[nodiscard]] mat::Matrix<float> last() const { return mat::Matrix<float>(last_); }
+  /// What the last token of the last push made the model expect: pushes may have been cut in other places.
+  [[nodiscard]] mat::Matrix<float> last() const { return mat::Matrix<float>(last_.middle_rows(last_.rows() - 1, 1)); }
 
   /// One row of the table.
   void long_stream(const char* name) {
