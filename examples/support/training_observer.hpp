@@ -1,9 +1,8 @@
 #pragma once
 
-#include "support/progress_bar.hpp"
-
 #include <mat/training/log_file.hpp>
 
+#include <examples/support/progress_bar.hpp>
 #include <optional>
 #include <string>
 
