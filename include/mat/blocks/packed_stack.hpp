@@ -2,6 +2,7 @@
 
 #include <mat/blocks/key_value_cache.hpp>
 #include <mat/layers/layer_norm.hpp>
+#include <mat/ops/packed_weights.hpp>
 
 #include <deque>
 #include <optional>
