@@ -27,6 +27,21 @@ TEST_CASE("a training on a stream goes on from its file with the same bits", "[i
   CHECK_THROWS_WITH(load_stream_training(path, second, goes_on, "others"),
                     "load_stream_training: " + path +
                         " is no training like this one: its settings is 'these settings', expected 'others'");
+  // A file that is refused late has changed nothing.
+  const std::string broken = folder.path("broken.safetensors");
+  SafetensorsWriter writer;
+  add_parameters(writer, begins, "trainer.");
+  writer.set_metadata(Safetensors::read(path).metadata());
+  writer.write(broken);
+  CHECK_THROWS_AS(load_stream_training(broken, second, goes_on, "these settings"), FileError);
+  CHECK(goes_on.done() == 0);
+  for_each_parameter(
+      [](const ParameterName& name, const auto& tensor, const auto& fresh) {
+        INFO(name.str());
+        CHECK(tensor == fresh);
+      },
+      goes_on, static_cast<const StreamTrainer<Model>&>(StreamTrainer<Model>(second, training)));
+
   load_stream_training(path, second, goes_on, "these settings");
   CHECK(goes_on.done() == 3);
   while (!goes_on.finished()) (void)goes_on.step(second, text);

@@ -48,6 +48,10 @@ TEST_CASE("RecurrentEncoder refuses a segment that does not fit", "[memory]") {
   const Sequences two({1, 1});
   CHECK_THROWS_WITH(encoder.forward({x, &two}, state, &next, {}, cache),
                     "RecurrentEncoder::forward: x is 3 tokens, expected 2, the rows of its sequences");
+  const auto y = random_tensor<double, 2>({2, 4}, 1);
+  state.memories.pop_back();
+  CHECK_THROWS_WITH(encoder.forward({y, &two}, state, &next, {}, cache),
+                    "RecurrentEncoder::forward: the state's memories is 1, expected those of the encoder, 2");
   CHECK_THROWS_WITH(encoder.forward({x, nullptr}, state, &next, {}, cache),
                     "RecurrentEncoder::forward: x is without sequences, expected the Sequences that divide its tokens");
 }

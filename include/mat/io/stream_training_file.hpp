@@ -26,7 +26,8 @@ void save_stream_training(const std::string& path, const Model& model, const Str
 }
 
 /// Brings a model and a trainer made with the same settings to where save_stream_training saw them: the training goes
-/// on with the bits of one that was not stopped. Errors: FileError for a file of another training.
+/// on with the bits of one that was not stopped. Errors: FileError for a file of another training; then neither has
+/// changed.
 template <class Model>
 void load_stream_training(const std::string& path, Model& model, StreamTrainer<Model>& trainer,
                           const std::string& settings) {
@@ -38,12 +39,16 @@ void load_stream_training(const std::string& path, Model& model, StreamTrainer<M
     const auto end = std::from_chars(steps.data(), steps.data() + steps.size(), done);
     check_value(end.ec == std::errc() && done >= 0 && done <= trainer.config().steps, "the number of steps", done,
                 "at most ", trainer.config().steps);
+    StreamTrainer<Model> read_trainer = trainer;  // nothing changes before all has been read
+    typename Model::Parameters parameters = model.parameters();
     LoadOptions options;
     options.prefix = "trainer.";
-    load_parameters(file, trainer, options);
+    load_parameters(file, read_trainer, options);
     options.prefix = "model.";
-    load_parameters(file, model.parameters(), options);
-    trainer.restore(done);
+    load_parameters(file, parameters, options);
+    read_trainer.restore(done);
+    trainer = std::move(read_trainer);
+    model.parameters() = std::move(parameters);
     return done;
   };
   static_cast<void>(read_model_file(path, "load_stream_training", "training like this one", read));

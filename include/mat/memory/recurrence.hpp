@@ -48,8 +48,8 @@ class Recurrence {
   };
 
   struct Cache {
-    State initial;                               // of fresh sequences beside others
-    std::vector<State> states;                   // before each segment of a window, and after the last
+    State initial;             // of fresh sequences beside others
+    std::deque<State> states;  // before each segment of a window, and after the last; one may be a caller's start
     std::deque<typename Model::Cache> segments;  // of each segment of a window, or of one
     std::vector<typename Model::Output> outputs;
     State dnext, dstate;

@@ -117,6 +117,8 @@ class RecurrentEncoder {
                              Cache& cache) const {
     check_shape("RecurrentEncoder::forward: x", segment.tokens, {kAny, config_.encoder.layer.d_model});
     check_sequences("RecurrentEncoder::forward: x", segment.tokens.rows(), segment.sequences);
+    check_value(state.memories.size() == parameters_.memories.size(), "RecurrentEncoder::forward: the state's memories",
+                static_cast<Index>(state.memories.size()), "those of the encoder, ", memories());
     const Stack& layers = parameters_.encoder.parameters().layers;
     if (cache.layers.size() < layers.size()) cache.layers.resize(layers.size());
     if (next != nullptr) next->memories.resize(parameters_.memories.size());

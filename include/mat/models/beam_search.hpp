@@ -3,6 +3,7 @@
 #include <mat/models/decoding_batch.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -67,7 +68,7 @@ class BeamSearch {
         const auto score = static_cast<double>(scores(row, best[i].token));
         best[i] = {s, best[i].token, before + score, 0};
       }
-      counts_[static_cast<std::size_t>(row)] = count;
+      counts_[static_cast<std::size_t>(row)] = std::isfinite(before) ? count : 0;  // a NaN among them spoils all
     });
   }
 

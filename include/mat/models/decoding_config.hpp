@@ -2,6 +2,7 @@
 
 #include <mat/core/error.hpp>
 
+#include <cmath>
 #include <vector>
 
 namespace mat {
@@ -57,9 +58,12 @@ inline void check_decoding(std::string_view what, const DecodingConfig& c, Index
   check_value(c.beam_size >= 1, {what, "beam_size"}, c.beam_size, "at least 1");
   check_value(c.n_best >= 1, {what, "n_best"}, c.n_best, "at least 1");
   check_value(c.length_penalty >= 0, {what, "length_penalty"}, c.length_penalty, "at least 0");
-  check_value(c.max_length_ratio >= 0, {what, "max_length_ratio"}, c.max_length_ratio, "at least 0");
+  check_value(c.max_length_ratio >= 0 && std::isfinite(c.max_length_ratio), {what, "max_length_ratio"},
+              c.max_length_ratio, "a finite number of at least 0");
   check_value(c.max_length_extra >= 1, {what, "max_length_extra"}, c.max_length_extra, "at least 1");
-  check_value(c.max_length >= 1, {what, "max_length"}, c.max_length, "at least 1");
+  constexpr Index kLongest = Index{1} << 31;
+  check_value(c.max_length >= 1 && c.max_length <= kLongest, {what, "max_length"}, c.max_length,
+              "at least 1 and at most ", kLongest);
 }
 
 }  // namespace MAT_ABI

@@ -3,6 +3,8 @@
 #include <mat/core/tensor.hpp>
 #include <mat/ops/matmul_kernel.hpp>
 
+#include <algorithm>
+
 namespace mat {
 inline namespace MAT_ABI {
 
@@ -25,10 +27,12 @@ class PackedKeys {
   /// Room for keys of other sizes, in the memory that is there already if there is enough; what they are is open.
   void assign(const Config& config) {
     check(config);
-    config_ = config;
-    panels_ = (config.capacity + kCols - 1) / kCols;
+    const Index panels = (config.capacity + kCols - 1) / kCols;
+    const Index size = config.batch * config.kv_heads * panels * config.head_dim * kCols;
     // What was not set is read, to be hidden: it has to be numbers.
-    if (size() > numbers_.size()) numbers_ = Vector<T>({size()});
+    if (size > numbers_.size()) numbers_ = Vector<T>({size});
+    config_ = config;
+    panels_ = panels;
   }
   /// Throws what `assign` would.
   static void check(const Config& config) {
@@ -36,6 +40,10 @@ class PackedKeys {
     check_value(config.kv_heads >= 1, "PackedKeys: kv_heads", config.kv_heads, "at least 1");
     check_value(config.head_dim >= 1, "PackedKeys: head_dim", config.head_dim, "at least 1");
     check_value(config.capacity >= 1, "PackedKeys: capacity", config.capacity, "at least 1");
+    const double numbers = static_cast<double>(std::max<Index>(1, config.batch)) *
+                           static_cast<double>(config.kv_heads) * static_cast<double>(config.head_dim) *
+                           static_cast<double>(config.capacity);
+    check_value(numbers < kMostNumbers, "PackedKeys: numbers", numbers, "below 2^48");
   }
 
   [[nodiscard]] const Config& config() const { return config_; }
@@ -72,6 +80,7 @@ class PackedKeys {
 
  private:
   static constexpr Index kCols = detail::kPanelCols<T>;
+  static constexpr double kMostNumbers = 281474976710656.0;  // 2^48: more than any memory, and no product overflows
 
   /// Numbers of all panels; there may be room for more.
   [[nodiscard]] Index size() const { return offset(config_.batch, 0, 0); }

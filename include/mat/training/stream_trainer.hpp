@@ -96,7 +96,12 @@ class StreamTrainer {
     visit_tensor("positions", visitor, t.positions_...);
   }
   /// Goes on from a saved place; the tensors are restored through `visit`, the model's by its owner.
+  /// Errors: ValueError for a restored position that no training leaves.
   void restore(Index done) {
+    for (Index i = 0; i < positions_.size(); ++i) {
+      check_value(positions_(i) >= kNowhere, "StreamTrainer::restore: a position", positions_(i), "at least ",
+                  kNowhere);
+    }
     done_ = done;
     optimizer_.state().step = done;
   }
