@@ -235,6 +235,37 @@ TEST_CASE("the last state of a recurrence is that of running segment by segment"
   }
 }
 
+TEST_CASE("a recurrence may start from the state that it returned, with more segments than before", "[memory]") {
+  const Story story({{2, 1}, {1, 2}, {2, 2}, {1, 1}, {2, 1}, {1, 2}, {2, 2}}, 5, 3);
+  const Cached model(small_config<Cached>(), Random(1));
+  auto grads = zeros_like(model.parameters());
+  Recurrence<Cached>::Cache cache;
+  Recurrence<Cached>::Start start;
+  Index done = 0;
+  for (const Index count : {1, 2, 4}) {
+    start.state = &Recurrence<Cached>({}).backward(
+        model, count,
+        [&](Index i) {
+          const auto at = static_cast<std::size_t>(done + i);
+          return Cached::Segment{story.tokens[at], &story.sequences[at]};
+        },
+        start,
+        [&](Index i, ConstMatrixView<double>) -> ConstMatrixView<double> {
+          return story.dlogits[static_cast<std::size_t>(done + i)];
+        },
+        {}, cache, grads);
+    done += count;
+  }
+  Cached::State state, next;
+  Cached::Cache one;
+  model.initial(2, state);
+  for (std::size_t i = 0; i < story.tokens.size(); ++i) {
+    (void)model.forward({story.tokens[i], &story.sequences[i]}, state, &next, {}, one);
+    std::swap(state, next);
+  }
+  CHECK(same_state(*start.state, state));
+}
+
 TEST_CASE("a recurrence without segments has the first state and no gradient", "[memory]") {
   const Story story({}, 5, 11);
   const Tokens model(small_config<Tokens>(), Random(3));

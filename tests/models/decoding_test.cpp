@@ -248,6 +248,14 @@ TEST_CASE("a model whose scores are no numbers gives an empty translation that i
   model.parameters().output_bias.fill(NAN);
   const PackedTranslator<float> packed(model);
   const auto found = translate(packed, {{3, 4}, {}}, config_of(2));
+  for (const float spoils : {NAN, INFINITY}) {  // one is enough
+    auto other = model_of<float>(TranslatorKind::vanilla);
+    other.parameters().output_bias(5) = spoils;
+    const auto nothing = translate(PackedTranslator<float>(other), {{3, 4}}, config_of(2));
+    CHECK(nothing[0].size() == 1);
+    CHECK(nothing[0][0].tokens.empty());
+    CHECK(!nothing[0][0].finished);
+  }
   CHECK(found[0].size() == 1);
   CHECK(found[0][0].tokens.empty());
   CHECK(!found[0][0].finished);
@@ -399,4 +407,9 @@ TEST_CASE("the longest translation is bounded, however large the ratio", "[model
   config.max_length_ratio = 1e300;
   CHECK(most_tokens(config, 7) == 256);
   CHECK(most_tokens(config, 0) == 10);
+  config.max_length = Index{1} << 40;
+  CHECK_THROWS_WITH(check_decoding("f", config, 9),
+                    "f: max_length is 1099511627776, expected at least 1 and at most 2147483648");
+  config.max_length_ratio = INFINITY;
+  CHECK_THROWS_AS(check_decoding("f", config, 9), ValueError);
 }

@@ -96,3 +96,13 @@ TEST_CASE("packed keys that do not fit are refused, and so is a backward", "[ops
   CHECK_THROWS_WITH(attention_weights<float>(options, {q, {}, q, one, one, &keys}, 0, AttentionStage::weights, weights),
                     "attention_weights: packed_keys is 1, expected none, but k");
 }
+
+TEST_CASE("packed keys that refuse other sizes are as they were", "[ops]") {
+  PackedKeys<float> keys({1, 2, 4, 8});
+  const Index before = keys.bytes();
+  CHECK_THROWS_AS(keys.assign({1, 2, 4, Index{1} << 57}), ValueError);
+  CHECK(keys.config().capacity == 8);
+  CHECK(keys.bytes() == before);
+  const std::vector<float> key(8, 1.0F);
+  keys.set(0, 7, key.data());
+}
