@@ -60,7 +60,9 @@ struct Output {
 [[nodiscard]] inline bool same_file(const std::string& a, const std::string& b) {
   namespace fs = std::filesystem;
   std::error_code none;
-  return fs::equivalent(a, b, none) || fs::weakly_canonical(a, none) == fs::weakly_canonical(b, none);
+  // Absolute first: of a relative path without a folder that is there, weakly_canonical makes nothing.
+  const auto whole = [&](const std::string& path) { return fs::weakly_canonical(fs::absolute(path, none), none); };
+  return fs::equivalent(a, b, none) || whole(a) == whole(b);
 }
 
 /// Throws before a long training what would only fail after it, or spoil what the user has: an output that is an input,
