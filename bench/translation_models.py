@@ -22,7 +22,7 @@ class MatFile:
         import numpy
         import sentencepiece
 
-        self.path, data = path, pathlib.Path(path).read_bytes()
+        self.data = data = pathlib.Path(path).read_bytes()
         (size,) = struct.unpack("<Q", data[:8])
         header = json.loads(data[8 : 8 + size])
         metadata = header.pop("__metadata__")
@@ -33,10 +33,9 @@ class MatFile:
         for name, value in expected.items():
             if self.settings[name] != value:
                 sys.exit(f"{path}: {name} is {self.settings[name]}, expected {value}")
-        self.tensors, self.offsets = {}, {}
+        self.tensors, self.places = {}, {}
         for name, entry in header.items():
-            self.offsets[name] = entry["data_offsets"]
-            begin, end = (8 + size + offset for offset in entry["data_offsets"])
+            begin, end = self.places[name] = [8 + size + offset for offset in entry["data_offsets"]]
             self.tensors[name] = numpy.frombuffer(data[begin:end], numpy.float32).reshape(entry["shape"]).copy()
         self.pieces = sentencepiece.SentencePieceProcessor()
         self.pieces.LoadFromSerializedProto(base64.b64decode(metadata["tokenizer"]))
@@ -44,6 +43,20 @@ class MatFile:
 
     def decode(self, ids):
         return self.pieces.decode([int(i) for i in ids])
+
+    def write(self, path, tensors):
+        """The same file with other numbers in its tensors."""
+        data = bytearray(self.data)
+        for name, (begin, end) in self.places.items():
+            new = tensors[name].tobytes()
+            assert len(new) == end - begin, name
+            data[begin:end] = new
+        pathlib.Path(path).write_bytes(data)
+
+    def read_pairs(self, folder):
+        """The pieces of both sides of the training part of a data set."""
+        sides = ((folder / f"train.{side}").read_text().split("\n")[:-1] for side in ("en", "de"))
+        return list(zip(*(self.pieces.encode(texts) for texts in sides)))
 
 
 # --- PyTorch ----------------------------------------------------------------------------------------------------------
@@ -84,6 +97,10 @@ def make_torch_translator(torch, vocabulary):
             ours = {("transformer." if name[0] in "de" and name[:9] != "embedding" else "") + name: torch.from_numpy(t)
                     for name, t in file.tensors.items()}
             self.load_state_dict(ours, strict=True)
+
+        def mat_tensors(self):
+            """By the names of mat's file."""
+            return {name.removeprefix("transformer."): tensor.numpy() for name, tensor in self.state_dict().items()}
 
     return TorchTranslator()
 

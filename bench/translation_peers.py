@@ -31,7 +31,7 @@ import time
 import warnings
 
 from translation_models import (MatFile, Clock, TorchTraining, TorchTranslate, Ctranslate2, LAYERS, DIM, HIDDEN, HEADS,
-                                BATCH_TOKENS, DROPOUT, SMOOTHING, LEARNING_RATE, AVERAGE_DECAY, WARM_STEPS,
+                                BATCH_TOKENS, DROPOUT, SMOOTHING, LEARNING_RATE, AVERAGE_DECAY, RISING_STEPS, WARM_STEPS,
                                 PEER_BATCH)
 
 TEST = "test_2016_flickr"
@@ -68,7 +68,7 @@ def cpu_seconds(process):
 def mat_training(arguments, work, target_share):
     """Seconds and target tokens of some steps, once the training is warm; it is ended after them."""
     read_end, write_end = os.pipe()
-    options = ["--epochs", "12", "--warmup", "400", "--average-decay", str(AVERAGE_DECAY)]
+    options = ["--epochs", "12", "--warmup", str(RISING_STEPS), "--average-decay", str(AVERAGE_DECAY)]
     options += ["--checkpoint-seconds", "1e8", "--out", os.path.join(work, "unused"), "--log", f"/dev/fd/{write_end}"]
     process = subprocess.Popen(train_options(arguments, arguments.threads) + options, stderr=subprocess.DEVNULL,
                                pass_fds=[write_end])
@@ -111,8 +111,7 @@ def run_mat(arguments, beam, batch, text):
 
 
 def measure_training(torch, arguments, file):
-    sources, targets = ((arguments.data / f"train.{side}").read_text().split("\n")[:-1] for side in ("en", "de"))
-    pairs = list(zip(file.pieces.encode(sources), file.pieces.encode(targets)))
+    pairs = file.read_pairs(arguments.data)
     both = sum(len(source) + len(target) + 2 for source, target in pairs)
     target_share = sum(len(target) + 1 for _, target in pairs) / both
     peer = TorchTraining(torch, file, pairs)

@@ -12,7 +12,6 @@ weights to the same sentences is what bench/translation_peers.py checks. Prints 
 import argparse
 import os
 import pathlib
-import struct
 import subprocess
 import sys
 import time
@@ -20,22 +19,6 @@ import time
 from translation_models import MatFile, TorchTraining
 
 TEST = "test_2016_flickr"
-
-
-def write_mat(path, template, tensors):
-    """The model file `template` with other numbers in its tensors."""
-    data = bytearray(pathlib.Path(template.path).read_bytes())
-    (size,) = struct.unpack("<Q", data[:8])
-    for name, (begin, end) in template.offsets.items():
-        new = tensors[name].detach().contiguous().numpy().tobytes()
-        assert len(new) == end - begin, name
-        data[8 + size + begin : 8 + size + end] = new
-    pathlib.Path(path).write_bytes(data)
-
-
-def mat_names(model):
-    """The tensors of the average by the names of mat's file."""
-    return {name.removeprefix("transformer."): tensor for name, tensor in model.state_dict().items()}
 
 
 def main():
@@ -54,9 +37,7 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     file = MatFile(arguments.model)
-    sources, targets = ((arguments.data / f"train.{side}").read_text().split("\n")[:-1] for side in ("en", "de"))
-    pairs = list(zip(file.pieces.encode(sources), file.pieces.encode(targets)))
-    training = TorchTraining(torch, file, pairs, seed=arguments.seed, epochs=arguments.epochs)
+    training = TorchTraining(torch, file, file.read_pairs(arguments.data), seed=arguments.seed, epochs=arguments.epochs)
     steps, start = arguments.epochs * len(training.batches), time.monotonic()
     for step in range(steps):
         training.step()
@@ -64,7 +45,7 @@ def main():
             seconds = time.monotonic() - start
             print(f"step {step + 1} of {steps}, loss {training.last_loss:.3f}, {seconds:.0f} s", file=sys.stderr, flush=True)
     seconds, cpu = time.monotonic() - start, time.process_time()
-    write_mat(arguments.out, file, mat_names(training.average.module))
+    file.write(arguments.out, training.average.module.mat_tensors())
 
     command = [arguments.program, "translate", arguments.out, "--beam", "4", "--threads", str(arguments.threads)]
     with open(arguments.data / f"{TEST}.en") as lines, open(arguments.out + ".de", "w") as found:
