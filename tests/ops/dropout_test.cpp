@@ -13,12 +13,14 @@ TEST_CASE("dropout drops its rate of the numbers and scales the others", "[ops]"
   for (const double rate : {0.1, 0.5, 0.9}) {
     CAPTURE(rate);
     const Dropout dropout{rate, Random(1)};
+    const double kept_scale = 65536 / (65536 - std::round(65536 * rate));
+    CHECK(kept_scale == Approx(1 / (1 - rate)).epsilon(1e-4));
     const std::uint64_t n = 100000;
     double dropped = 0, kept = 0, sum = 0;
     for (std::uint64_t i = 0; i < n; ++i) {
       const double scale = dropout_scale(dropout, i);
       if (scale == 0) dropped += 1;
-      if (scale == 1 / (1 - rate)) kept += 1;
+      if (scale == kept_scale) kept += 1;
       sum += scale;
     }
     CHECK(dropped + kept == static_cast<double>(n));
@@ -26,6 +28,14 @@ TEST_CASE("dropout drops its rate of the numbers and scales the others", "[ops]"
     CHECK(std::abs(dropped / static_cast<double>(n) - rate) < 4 * deviation);
     CHECK(std::abs(sum / static_cast<double>(n) - 1) < 4 * deviation / (1 - rate));
   }
+}
+
+TEST_CASE("the mean of dropout's scales is 1 also at rates that 16 bits cannot tell from 1", "[ops]") {
+  const std::uint64_t n = 1 << 21;  // of which 1 in 65536 is kept: 32, give or take 6
+  double sum = 0;
+  DropoutScales<double> scales(1 - 1e-7, Random(1));
+  for (std::uint64_t i = 0; i < n; ++i) sum += scales(i);
+  CHECK(std::abs(sum / static_cast<double>(n) - 1) < 0.7);
 }
 
 TEST_CASE("rate 0 keeps everything and the highest rates drop nearly everything", "[ops]") {

@@ -162,6 +162,20 @@ TEST_CASE("a warmed-up step of a stream trainer allocates nothing", "[training]"
   CHECK(allocations() == before);
 }
 
+TEST_CASE("a step that throws leaves the streams where they were", "[training]") {
+  const auto text = counting(97);
+  auto wrong = text;
+  wrong.fill(1 << 20);  // no token of the model
+  auto model = small_model<Model>(), other = small_model<Model>();
+  StreamTrainer<Model> trainer(model, small_config()), undisturbed(other, small_config());
+  for (int i = 0; i < 4; ++i) {
+    CHECK_THROWS_AS(trainer.step(model, wrong), ValueError);
+    CHECK(trainer.step(model, text).loss == undisturbed.step(other, text).loss);
+  }
+  CHECK(same_bits(trainer, undisturbed));
+  CHECK(same_bits(model.parameters(), other.parameters()));
+}
+
 TEST_CASE("a stream trainer says what does not fit", "[training]") {
   auto model = small_model<Model>();
   auto config = small_config();

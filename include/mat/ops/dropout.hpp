@@ -15,7 +15,8 @@ inline namespace MAT_ABI {
 /// again instead of storing it, and it does not depend on the number of threads. A training step uses a random of its
 /// own, and every place of a model one of its own: `dropout.split(key)`.
 ///
-/// Source: Srivastava et al. (2014), "Dropout"; what is kept is divided by 1 - rate, as in PyTorch.
+/// Source: Srivastava et al. (2014), "Dropout"; what is kept is divided by 1 - rate, as in PyTorch; the rate is rounded
+/// to 16 bits (DropoutScales).
 struct Dropout {
   double rate = 0;  ///< In [0, 1).
   Random random;
@@ -29,7 +30,7 @@ inline void check_dropout(std::string_view what, const Dropout& dropout) {
   check_value(dropout.rate >= 0 && dropout.rate < 1, {what, "dropout rate"}, dropout.rate, "in [0, 1)");
 }
 
-/// What element `index` is multiplied by: 0 with probability `rate`, else 1 / (1 - rate).
+/// What element `index` is multiplied by: 0 with probability `rate`, to 16 bits, else 1 / (1 - that).
 [[nodiscard]] inline double dropout_scale(const Dropout& dropout, std::uint64_t index) {
   return DropoutScales<double>(dropout.rate, dropout.random)(index);
 }

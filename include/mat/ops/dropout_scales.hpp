@@ -13,17 +13,20 @@ namespace detail {
 inline constexpr int kDropoutLanes = 16;
 inline constexpr Index kDropoutGroup = 8 * kDropoutLanes;
 
-/// Numbers of 16 bits below this are dropped.
+inline constexpr std::uint32_t kDropoutNumbers = 1U << 16;  ///< That an element's number is one of.
+
+/// Numbers below this are dropped.
 [[nodiscard]] inline std::uint32_t dropout_threshold(double rate) {
-  return static_cast<std::uint32_t>(std::min(rate * 0x1p16 + 0.5, 0x1p16 - 1));
+  return static_cast<std::uint32_t>(std::min(rate * kDropoutNumbers + 0.5, kDropoutNumbers - 1.0));
 }
 
 }  // namespace detail
 
-/// The scales of consecutive elements, each 0 with probability `rate` (to 16 bits) and else 1 / (1 - rate).
+/// The scales of consecutive elements, each 0 with probability p, the rate to 16 bits, and else 1 / (1 - p): the mean
+/// is 1 at every rate, also where 16 bits are coarse.
 ///
 ///     group g of 128 elements:   words = Threefry blocks 16 g ... 16 g + 15
-///     element 32 i + 16 half + lane of it is dropped if that half of words[i][lane] < 2^16 rate
+///     element 32 i + 16 half + lane of it is dropped if that half of words[i][lane] < 2^16 p
 ///
 /// The group that was made last is kept, so that short rows that follow each other cost one.
 ///
@@ -32,7 +35,9 @@ template <class T>
 class DropoutScales {
  public:
   DropoutScales(double rate, const Random& random)
-      : random_(random), threshold_(detail::dropout_threshold(rate)), kept_(static_cast<T>(1.0 / (1.0 - rate))) {}
+      : random_(random),
+        threshold_(detail::dropout_threshold(rate)),
+        kept_(static_cast<T>(detail::kDropoutNumbers) / static_cast<T>(detail::kDropoutNumbers - threshold_)) {}
 
   /// y_i = x_i times the scale of element first + i, for i < n; y may be x.
   void multiply(std::uint64_t first, Index n, const T* x, T* y) {

@@ -27,12 +27,9 @@ class PackedKeys {
   /// Room for keys of other sizes, in the memory that is there already if there is enough; what they are is open.
   void assign(const Config& config) {
     check(config);
-    const Index panels = (config.capacity + kCols - 1) / kCols;
-    const Index size = config.batch * config.kv_heads * panels * config.head_dim * kCols;
     // What was not set is read, to be hidden: it has to be numbers.
-    if (size > numbers_.size()) numbers_ = Vector<T>({size});
+    if (numbers_of(config) > numbers_.size()) numbers_ = Vector<T>({numbers_of(config)});
     config_ = config;
-    panels_ = panels;
   }
   /// Throws what `assign` would.
   static void check(const Config& config) {
@@ -47,7 +44,7 @@ class PackedKeys {
   }
 
   [[nodiscard]] const Config& config() const { return config_; }
-  [[nodiscard]] Index bytes() const { return size() * static_cast<Index>(sizeof(T)); }
+  [[nodiscard]] Index bytes() const { return numbers_of(config_) * static_cast<Index>(sizeof(T)); }
 
   /// Key `position` of sequence b, all heads.
   void set(Index b, Index position, const T* key) {
@@ -82,14 +79,17 @@ class PackedKeys {
   static constexpr Index kCols = detail::kPanelCols<T>;
   static constexpr double kMostNumbers = 281474976710656.0;  // 2^48: more than any memory, and no product overflows
 
-  /// Numbers of all panels; there may be room for more.
-  [[nodiscard]] Index size() const { return offset(config_.batch, 0, 0); }
+  /// Of one head of one sequence.
+  [[nodiscard]] static Index panels_of(const Config& config) { return (config.capacity + kCols - 1) / kCols; }
+  /// In all panels; there may be room for more.
+  [[nodiscard]] static Index numbers_of(const Config& config) {
+    return config.batch * config.kv_heads * panels_of(config) * config.head_dim * kCols;
+  }
   [[nodiscard]] Index offset(Index b, Index h, Index panel) const {
-    return ((b * config_.kv_heads + h) * panels_ + panel) * config_.head_dim * kCols;
+    return ((b * config_.kv_heads + h) * panels_of(config_) + panel) * config_.head_dim * kCols;
   }
 
   Config config_;
-  Index panels_ = 0;   // of one head of one sequence
   Vector<T> numbers_;  // [batch][kv_heads][panels][head_dim][kPanelCols]
 };
 

@@ -72,6 +72,7 @@ class StreamTrainer {
     model.initial(config.lanes, state_);
     fresh_.assign(static_cast<std::size_t>(config.lanes), true);
     jumped_.assign(fresh_.size(), false);
+    places_.assign(fresh_.size(), kNowhere);
     sequences_ = Sequences::uniform(config.lanes, config.segment);
     tokens_.resize(static_cast<std::size_t>(config.segments));
     targets_.resize(tokens_.size());
@@ -107,6 +108,7 @@ class StreamTrainer {
   }
 
   /// One step of the optimiser over `segments` segments of every lane.
+  /// Errors: as above; one that throws has changed neither the model nor where and with what a stream goes on.
   Progress step(Model& model, ConstVectorView<Index> text) {
     const Index tokens = config_.segments * config_.segment;
     const Index needed = tokens + config_.warm_segments * config_.segment;
@@ -136,7 +138,7 @@ class StreamTrainer {
     optimizer_.step(model.parameters(), grads_);
     for (Index b = 0; b < config_.lanes; ++b) {
       copy_sequence_of_state(last, b, config_.lanes, states_, stream_of(b), streams_);
-      positions_(stream_of(b)) += tokens;
+      positions_(stream_of(b)) = places_[static_cast<std::size_t>(b)] + tokens;
     }
     fresh_.assign(fresh_.size(), false);
     ++done_;
@@ -178,19 +180,20 @@ class StreamTrainer {
     const double restart = is_cold() ? 1.0 : config_.restart;
     for (Index b = 0; b < config_.lanes; ++b) {
       const auto lane = static_cast<std::uint64_t>(b);
-      const Index stream = stream_of(b);
-      Index& position = positions_(stream);
+      const Index stream = stream_of(b), position = positions_(stream);
       const bool first = position == kNowhere;
       const bool jumps = (restart > 0 && random.uniform(2 * lane) < restart) || position >= places;
-      if (first) position = stream * places / streams_;
-      if (jumps) position = warm + random.below(2 * lane + 1, places - warm);
+      Index& place = places_[static_cast<std::size_t>(b)];
+      place = first ? stream * places / streams_ : position;
+      if (jumps) place = warm + random.below(2 * lane + 1, places - warm);
       fresh_[static_cast<std::size_t>(b)] = first || jumps;
       jumped_[static_cast<std::size_t>(b)] = jumps;
       copy_sequence_of_state(states_, stream, streams_, state_, b, config_.lanes);
     }
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       for (Index b = 0; b < config_.lanes; ++b) {
-        const Index* from = text.data() + positions_(stream_of(b)) + static_cast<Index>(i) * config_.segment;
+        const Index place = places_[static_cast<std::size_t>(b)];
+        const Index* from = text.data() + place + static_cast<Index>(i) * config_.segment;
         std::copy_n(from, config_.segment, tokens_[i].data() + sequences_.begin(b));
         std::copy_n(from + 1, config_.segment, targets_[i].begin() + sequences_.begin(b));
       }
@@ -212,7 +215,7 @@ class StreamTrainer {
     for (Index i = warm_segments(); i > 0; --i) {
       for (Index b = 0; b < config_.lanes; ++b) {
         if (!jumped(b)) continue;
-        const Index* from = text.data() + positions_(stream_of(b)) - i * config_.segment;
+        const Index* from = text.data() + places_[static_cast<std::size_t>(b)] - i * config_.segment;
         std::copy_n(from, config_.segment, warm_tokens_.data() + warm_sequences_.begin(b));
       }
       (void)model.forward({warm_tokens_, &warm_sequences_}, state_, &warm_state_, {}, warm_cache_);
@@ -236,11 +239,12 @@ class StreamTrainer {
   typename Recurrence<Model>::Cache cache_;
   CrossEntropy<Scalar> loss_;
   typename CrossEntropy<Scalar>::Cache loss_cache_;
-  State states_;              // of all streams, each before its next step
-  State state_;               // of the lanes, before this step
-  Vector<Index> positions_;   // of the next token of each stream: [streams]
-  std::vector<bool> fresh_;   // lanes that begin with this step
-  std::vector<bool> jumped_;  // lanes that are at a new place in the middle of the text
+  State states_;               // of all streams, each before its next step
+  State state_;                // of the lanes, before this step
+  Vector<Index> positions_;    // of the next token of each stream: [streams]
+  std::vector<Index> places_;  // where each lane reads in this step
+  std::vector<bool> fresh_;    // lanes that begin with this step
+  std::vector<bool> jumped_;   // lanes that are at a new place in the middle of the text
   State warm_state_;
   typename Model::Cache warm_cache_;
   Sequences warm_sequences_;   // of lanes that have jumped
