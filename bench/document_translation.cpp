@@ -3,7 +3,7 @@
 // translator without a memory and with several, and prints how many of the pronouns and of all sentences are right in
 // documents that training does not draw, translated word by word.
 //   mat-document-translation [--memory none tokens delta] [--seeds 3] [--steps 400]
-#include <mat/memory/memory_kind.hpp>
+#include <mat/memory/any_memory.hpp>
 #include <mat/memory/recurrence.hpp>
 #include <mat/models/document_decoder.hpp>
 #include <mat/training/adamw.hpp>
@@ -48,12 +48,12 @@ struct Result {
   double pronouns = 0, sentences = 0, seconds = 0;
 };
 
-template <class Memory>
 class Experiment {
  public:
+  using Memory = mat::AnyMemory<float>;
   using Model = mat::DocumentTranslator<float, Memory>;
 
-  Experiment(const typename Memory::Config& memory, Index seed)
+  Experiment(const Memory::Config& memory, Index seed)
       : random_(static_cast<std::uint64_t>(seed)), model_(config_of(memory), random_.split(0)) {}
 
   [[nodiscard]] Result run(Index steps) {
@@ -66,8 +66,8 @@ class Experiment {
   }
 
  private:
-  [[nodiscard]] typename Model::Config config_of(const typename Memory::Config& memory) const {
-    typename Model::Config config;
+  [[nodiscard]] Model::Config config_of(const Memory::Config& memory) const {
+    Model::Config config;
     auto& translator = config.translator;
     translator.source_vocabulary = translator.target_vocabulary = documents_.vocabulary();
     translator.layer.d_model = 32;
@@ -80,15 +80,15 @@ class Experiment {
 
   void train(Index steps) {
     constexpr Index kBatch = 32;
-    typename Model::Parameters grads = mat::zeros_like(model_.parameters());
-    mat::AdamW<typename Model::Parameters> optimizer(model_.parameters(), mat::AdamWConfig{});
+    Model::Parameters grads = mat::zeros_like(model_.parameters());
+    mat::AdamW<Model::Parameters> optimizer(model_.parameters(), mat::AdamWConfig{});
     mat::ScheduleConfig rates;
     rates.learning_rate = 3e-3;
     rates.warmup_steps = steps / 10;
     rates.total_steps = steps;
     const mat::Schedule schedule = mat::Schedule::cosine_annealing(rates);
     const mat::Recurrence<Model> recurrence({});
-    typename mat::Recurrence<Model>::Cache cache;
+    mat::Recurrence<Model>::Cache cache;
     mat::CrossEntropy<float> loss;
     mat::CrossEntropy<float>::Cache loss_cache;
     for (Index step = 0; step < steps; ++step) {
@@ -114,7 +114,7 @@ class Experiment {
       optimizer.step(model_.parameters(), grads);
     }
   }
-  [[nodiscard]] static typename Model::Segment segment(const Sentences& s) {
+  [[nodiscard]] static Model::Segment segment(const Sentences& s) {
     return {
         {s.source, {s.sequences.rows()}}, &s.sequences, {s.target, {s.target_sequences.rows()}}, &s.target_sequences};
   }
@@ -178,12 +178,9 @@ int main(int argc, char** argv) {
       "| memory | parameters | seeds | pronouns %% | worst | sentences %% | seconds "
       "|\n|---|---|---|---|---|---|---|\n");
   for (const std::string& memory : memories) {
-    mat::with_memory_of_kind<float>(mat::memory_kind_from_name(memory), {16, 2}, [&](auto type, const auto& config) {
-      std::vector<Result> results;
-      for (Index seed = 1; seed <= seeds; ++seed) {
-        results.push_back(Experiment<typename decltype(type)::Memory>(config, seed).run(steps));
-      }
-      print(memory, results);
-    });
+    const auto config = mat::AnyMemory<float>::Config::of(mat::memory_kind_from_name(memory), {16, 2});
+    std::vector<Result> results;
+    for (Index seed = 1; seed <= seeds; ++seed) results.push_back(Experiment(config, seed).run(steps));
+    print(memory, results);
   }
 }

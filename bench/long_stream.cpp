@@ -36,7 +36,8 @@ struct Options {
   return mat::Random(text).below(static_cast<std::uint64_t>(position), vocabulary);
 }
 
-template <class Model>
+using Model = mat::AnyLanguageModel<float>;
+
 class Measurement {
  public:
   Measurement(const Model& model, const Options& o) : model_(model), o_(o) {}
@@ -107,7 +108,7 @@ class Measurement {
  private:
   const Model& model_;
   const Options& o_;
-  typename mat::Stream<Model>::Cache cache_;
+  mat::Stream<Model>::Cache cache_;
   mat::Vector<Index> ids_;
   mat::ConstMatrixView<float> last_;
 };
@@ -119,11 +120,10 @@ void run(Options& o) {
       static_cast<long long>(o.streams));
   for (const std::string& name : o.memories) {
     o.model.memory = mat::memory_kind_from_name(name);
-    mat::with_language_model<float>(o.model, mat::Random(1), [&](const auto& model) {
-      Measurement measurement(model, o);
-      measurement.long_stream(name.c_str());
-      measurement.many_streams();
-    });
+    const Model model = mat::make_language_model<float>(o.model, mat::Random(1));
+    Measurement measurement(model, o);
+    measurement.long_stream(name.c_str());
+    measurement.many_streams();
   }
 }
 

@@ -64,14 +64,12 @@ void append(const std::string& path, const std::string& text) {
 }
 
 [[nodiscard]] Run train(const std::string& memory, const Task& task, Index seed, bool quiet) {
-  return with_memory(memory, task, [&](auto type, const auto& config) {
-    TaskTraining<typename decltype(type)::Memory> training(task, config, seed);
-    Run run = training.run([&](const Run& so_far, const StepReport& report) {
-      if (!quiet) show(memory, so_far, task, report);
-    });
-    run.memory = memory;
-    return run;
+  TaskTraining training(task, decoder_config(memory, task), seed);
+  Run run = training.run([&](const Run& so_far, const StepReport& report) {
+    if (!quiet) show(memory, so_far, task, report);
   });
+  run.memory = memory;
+  return run;
 }
 
 [[nodiscard]] Runs read_runs(const std::vector<std::string>& paths) {

@@ -140,13 +140,6 @@ mat::ConfusionMatrix evaluate(const mat::TrainedDocumentClassifier& classifier, 
   return mat::evaluate_documents(classifier, examples);
 }
 
-mat::Index parameters_of(const mat::TrainedClassifier& classifier) {
-  return mat::parameter_count(classifier.model.parameters());
-}
-mat::Index parameters_of(const mat::TrainedDocumentClassifier& classifier) {
-  return classifier.model.visit([](const auto& model) { return mat::parameter_count(model.parameters()); });
-}
-
 void save(const std::string& path, const mat::TrainedClassifier& classifier) { mat::save_classifier(path, classifier); }
 void save(const std::string& path, const mat::TrainedDocumentClassifier& classifier) {
   mat::save_document_classifier(path, classifier);
@@ -201,7 +194,8 @@ void run_train(Options o) {
     save(o.out, classifier);
     std::printf("%s: %zu examples, %zu labels, %td words\n", o.train.c_str(), train.size(), labels.size(),
                 classifier.vocabulary.size());
-    std::printf("%s: %s, %td parameters\n", o.out.c_str(), kind.c_str(), parameters_of(classifier));
+    std::printf("%s: %s, %td parameters\n", o.out.c_str(), kind.c_str(),
+                mat::parameter_count(classifier.model.parameters()));
     if (!validation.empty())
       std::printf("validation %s\n", example::accuracy_text(evaluate(classifier, validation)).c_str());
   };

@@ -77,14 +77,14 @@ void complete(Options& o) {
   return {ids, {static_cast<Index>(ids.size())}};
 }
 
+using Model = mat::AnyLanguageModel<float>;
+
 /// A text is read in twelve parts side by side.
-template <class Model>
 [[nodiscard]] mat::StreamLoss loss_of(const Model& model, mat::ConstVectorView<Index> text, Index segment) {
   return mat::evaluate_stream(model, text, 12, segment);
 }
 
 /// Trains and saves; the file beside the model, from which --resume goes on, is removed at the end.
-template <class Model>
 void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, const std::vector<Index>& text,
                  const std::vector<Index>& validation) {
   const std::string unfinished = o.out + ".training", settings = training_settings(o, static_cast<Index>(text.size()));
@@ -146,44 +146,40 @@ void train(Options& o) {
   if (!o.validation.empty() && validation_ids.size() < 2) {
     throw mat::ValueError(o.validation + " has fewer than 2 characters");
   }
-  mat::with_language_model<float>(o.model, mat::Random(o.training.seed),
-                                  [&](auto model) { train_model(std::move(model), o, alphabet, ids, validation_ids); });
+  train_model(mat::make_language_model<float>(o.model, mat::Random(o.training.seed)), o, alphabet, ids, validation_ids);
 }
 
 void measure(const Options& o) {
   const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
   const std::vector<Index> ids = file.alphabet.encode(mat::read_file(o.text));
   if (ids.size() < 2) throw mat::ValueError(o.text + " has fewer than 2 characters");
-  mat::with_saved_language_model<float>(file, [&](const auto& model) {
-    const mat::StreamLoss loss = loss_of(model, view(ids), file.settings.segment);
-    std::printf("%.4f nats per character, %.4f bits, %zu characters\n", loss.mean, loss.mean / std::log(2.0),
-                ids.size());
-    for (std::size_t i = 0; i < (o.places ? loss.by_place.size() : 0); ++i) {
-      std::printf("%zu\t%.4f\n", i + 1, loss.by_place[i]);
-    }
-  });
+  const Model model = mat::load_language_model<float>(file);
+  const mat::StreamLoss loss = loss_of(model, view(ids), file.settings.segment);
+  std::printf("%.4f nats per character, %.4f bits, %zu characters\n", loss.mean, loss.mean / std::log(2.0), ids.size());
+  for (std::size_t i = 0; i < (o.places ? loss.by_place.size() : 0); ++i) {
+    std::printf("%zu\t%.4f\n", i + 1, loss.by_place[i]);
+  }
 }
 
 void sample(const Options& o) {
   const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
-  mat::with_saved_language_model<float>(file, [&](const auto& model) {
-    mat::Stream stream(model, {file.settings.segment});
-    std::vector<Index> ids = file.alphabet.encode(o.prompt.empty() ? "\n" : o.prompt);
-    const mat::Random random(o.training.seed);
-    mat::SamplingCache cache;
-    std::fputs(o.prompt.c_str(), stdout);
-    for (Index i = 0; i < o.length; ++i) {
-      const auto logits = stream.push(view(ids));
-      const Index last = logits.rows() - 1;
-      const Index next = mat::sample_token<float>({logits.row(last), {logits.cols()}}, o.sampling, random,
-                                                  static_cast<std::uint64_t>(i), cache);
-      const std::string_view character = file.alphabet.decode(next);
-      std::fwrite(character.data(), 1, character.size(), stdout);
-      std::fflush(stdout);
-      ids.assign(1, next);
-    }
-    std::fputs("\n", stdout);
-  });
+  const Model model = mat::load_language_model<float>(file);
+  mat::Stream stream(model, {file.settings.segment});
+  std::vector<Index> ids = file.alphabet.encode(o.prompt.empty() ? "\n" : o.prompt);
+  const mat::Random random(o.training.seed);
+  mat::SamplingCache cache;
+  std::fputs(o.prompt.c_str(), stdout);
+  for (Index i = 0; i < o.length; ++i) {
+    const auto logits = stream.push(view(ids));
+    const Index last = logits.rows() - 1;
+    const Index next = mat::sample_token<float>({logits.row(last), {logits.cols()}}, o.sampling, random,
+                                                static_cast<std::uint64_t>(i), cache);
+    const std::string_view character = file.alphabet.decode(next);
+    std::fwrite(character.data(), 1, character.size(), stdout);
+    std::fflush(stdout);
+    ids.assign(1, next);
+  }
+  std::fputs("\n", stdout);
 }
 
 volatile std::sig_atomic_t interrupted = 0;
@@ -205,31 +201,30 @@ void stream(const Options& o) {
     stop_at_signals();
   }
   const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
-  mat::with_saved_language_model<float>(file, [&](const auto& model) {
-    mat::Stream stream(model, {file.settings.segment});
-    if (!o.state.empty() && std::filesystem::exists(o.state)) mat::load_stream(o.state, stream);
-    mat::CrossEntropy<float> loss;
-    mat::CrossEntropy<float>::Cache cache;
-    mat::Matrix<float> expected;  // what the last character makes the model expect: [1, vocabulary]
-    std::string line;
-    while (std::ferror(stdout) == 0 && std::getline(std::cin, line) && interrupted == 0) {
-      line += '\n';
-      const std::vector<Index> ids = file.alphabet.encode(line);
-      const Index count = static_cast<Index>(ids.size());
-      const auto logits = stream.push(view(ids));
-      // The first character follows the line before; the others what is left of them.
-      double nats = loss.forward(logits.middle_rows(0, count - 1),
-                                 mat::ConstVectorView<Index>(ids.data() + 1, {count - 1}), cache, 1.0);
-      if (!expected.empty()) nats += loss.forward(expected, mat::ConstVectorView<Index>(ids.data(), {1}), cache, 1.0);
-      const double counted = static_cast<double>(expected.empty() ? count - 1 : count);
-      expected = mat::Matrix<float>(logits.middle_rows(count - 1, 1));
-      std::printf("%.4f\t%lld\t%s", counted > 0 ? nats / std::log(2.0) / counted : 0.0,
-                  static_cast<long long>(stream.position()), line.c_str());
-      std::fflush(stdout);
-    }
-    if (!o.state.empty()) mat::save_stream(o.state, stream);
-    if (std::ferror(stdin) != 0 && interrupted == 0) throw mat::FileError("standard input cannot be read");
-  });
+  const Model model = mat::load_language_model<float>(file);
+  mat::Stream stream(model, {file.settings.segment});
+  if (!o.state.empty() && std::filesystem::exists(o.state)) mat::load_stream(o.state, stream);
+  mat::CrossEntropy<float> loss;
+  mat::CrossEntropy<float>::Cache cache;
+  mat::Matrix<float> expected;  // what the last character makes the model expect: [1, vocabulary]
+  std::string line;
+  while (std::ferror(stdout) == 0 && std::getline(std::cin, line) && interrupted == 0) {
+    line += '\n';
+    const std::vector<Index> ids = file.alphabet.encode(line);
+    const Index count = static_cast<Index>(ids.size());
+    const auto logits = stream.push(view(ids));
+    // The first character follows the line before; the others what is left of them.
+    double nats = loss.forward(logits.middle_rows(0, count - 1),
+                               mat::ConstVectorView<Index>(ids.data() + 1, {count - 1}), cache, 1.0);
+    if (!expected.empty()) nats += loss.forward(expected, mat::ConstVectorView<Index>(ids.data(), {1}), cache, 1.0);
+    const double counted = static_cast<double>(expected.empty() ? count - 1 : count);
+    expected = mat::Matrix<float>(logits.middle_rows(count - 1, 1));
+    std::printf("%.4f\t%lld\t%s", counted > 0 ? nats / std::log(2.0) / counted : 0.0,
+                static_cast<long long>(stream.position()), line.c_str());
+    std::fflush(stdout);
+  }
+  if (!o.state.empty()) mat::save_stream(o.state, stream);
+  if (std::ferror(stdin) != 0 && interrupted == 0) throw mat::FileError("standard input cannot be read");
 }
 
 void add_options(CLI::App& app, Options& o) {

@@ -134,28 +134,25 @@ class Observer {
                                           const std::vector<example::RecallStory>& stories) {
   example::RecallResult result;
   result.name = name;
-  return bench::with_memory(name, task, [&](auto type, auto config) {
-    using Memory = typename decltype(type)::Memory;
-    using Model = mat::LanguageModel<float, Memory>;
-    // As many rows as a cache has would pass through every layer with each page, before it and after it.
-    if constexpr (Memory::kPlace == mat::MemoryPlace::tokens) config.decoder.memory.count = kMemoryTokens;
-    // A fact is three words: a step of gradient for each learns sooner than one for a page; and it costs more.
-    if constexpr (std::is_same_v<Memory, mat::NeuralMemory<float>>) {
-      config.decoder.memory.chunk = kNeuralChunk;
-      config.decoder.memory_layer = 0;
-    }
-    bench::TaskTraining<Memory> training(task, config, seed);
-    Observer observer(task, result);
-    const bench::Run run = training.run([&](const bench::Run&, const bench::StepReport& report) { observer(report); });
-    result.parameters = run.parameters;
-    result.seconds = run.seconds;
-    const Model& model = training.model();
-    example::measure_recall(model, stories, result);
-    example::measure_stream(model, {stories.begin(), stories.begin() + kStreamStories}, result);
-    result.example = example::RecallInspector<Model, Memory>(model, example_story()).inspect();
-    observer.finish();
-    return result;
-  });
+  bench::Model::Config config = bench::decoder_config(name, task);
+  auto& memory = config.decoder.memory.memory;
+  // As many rows as a cache has would pass through every layer with each page, before it and after it.
+  if (auto* tokens = std::get_if<mat::MemoryTokens<float>::Config>(&memory)) tokens->count = kMemoryTokens;
+  // A fact is three words: a step of gradient for each learns sooner than one for a page; and it costs more.
+  if (auto* neural = std::get_if<mat::NeuralMemory<float>::Config>(&memory)) {
+    neural->chunk = kNeuralChunk;
+    config.decoder.memory_layer = 0;
+  }
+  bench::TaskTraining training(task, config, seed);
+  Observer observer(task, result);
+  const bench::Run run = training.run([&](const bench::Run&, const bench::StepReport& report) { observer(report); });
+  result.parameters = run.parameters;
+  result.seconds = run.seconds;
+  example::measure_recall(training.model(), stories, result);
+  example::measure_stream(training.model(), {stories.begin(), stories.begin() + kStreamStories}, result);
+  result.example = example::RecallInspector(training.model(), example_story()).inspect();
+  observer.finish();
+  return result;
 }
 
 void write_report(const Options& o, const bench::Task& task, const std::vector<example::RecallResult>& results) {

@@ -1,19 +1,31 @@
 #pragma once
 
-#include <mat/memory/memory_kind.hpp>
+#include <mat/memory/any_memory.hpp>
 #include <mat/models/language_model.hpp>
 
 #include <bench/tasks/task.hpp>
 
 namespace bench {
 
-/// A decoder for a task: norms first, rotary positions, a memory beside every layer.
-template <class Memory>
-[[nodiscard]] typename mat::LanguageModel<float, Memory>::Config decoder_config(const Task& task,
-                                                                                const typename Memory::Config& memory) {
-  typename mat::LanguageModel<float, Memory>::Config config;
+using Memory = mat::AnyMemory<float>;
+using Model = mat::LanguageModel<float, Memory>;
+
+[[nodiscard]] inline std::vector<std::string> memory_names() {
+  std::vector<std::string> names;
+  for (const mat::MemoryKind kind : mat::kMemoryKinds) names.emplace_back(name_of(kind));
+  return names;
+}
+
+/// A decoder for a task: norms first, rotary positions, beside every layer the memory of this name. The memory's sizes,
+/// and all of the neural memory's settings, are the task's, the rest its own defaults.
+/// Errors: ValueError for a name that is none of memory_names().
+[[nodiscard]] inline Model::Config decoder_config(const std::string& memory, const Task& task) {
+  Model::Config config;
   config.vocabulary = task.vocabulary;
-  config.decoder.memory = memory;
+  config.decoder.memory = Memory::Config::of(mat::memory_kind_from_name(memory), {task.memory_size, task.heads});
+  if (auto* neural = std::get_if<mat::NeuralMemory<float>::Config>(&config.decoder.memory.memory)) {
+    *neural = task.neural;
+  }
   auto& encoder = config.decoder.encoder;
   encoder.num_layers = task.layers;
   encoder.final_norm = true;
@@ -23,25 +35,6 @@ template <class Memory>
   encoder.layer.norm_first = true;
   encoder.layer.attention.rotary.emplace();
   return config;
-}
-
-[[nodiscard]] inline std::vector<std::string> memory_names() {
-  std::vector<std::string> names;
-  for (const mat::MemoryKind kind : mat::kMemoryKinds) names.emplace_back(name_of(kind));
-  return names;
-}
-
-/// Calls fn(MemoryType<M>(), config of a decoder with M) for the memory of this name: its sizes, and all of the neural
-/// memory's settings, are the task's, the rest its own defaults. Errors: ValueError for a name that is none of
-/// memory_names().
-template <class Function>
-auto with_memory(const std::string& name, const Task& task, const Function& fn) {
-  const mat::MemorySize size{task.memory_size, task.heads};
-  return mat::with_memory_of_kind<float>(mat::memory_kind_from_name(name), size, [&](auto type, auto memory) {
-    using Memory = typename decltype(type)::Memory;
-    if constexpr (std::is_same_v<Memory, mat::NeuralMemory<float>>) memory = task.neural;
-    return fn(type, decoder_config<Memory>(task, memory));
-  });
 }
 
 }  // namespace bench

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <mat/memory/recurrence.hpp>
-#include <mat/models/language_model.hpp>
 #include <mat/training/adamw.hpp>
 #include <mat/training/clip.hpp>
 #include <mat/training/cross_entropy.hpp>
 #include <mat/training/schedule.hpp>
 
-#include <bench/tasks/task.hpp>
+#include <bench/tasks/models.hpp>
 #include <ctime>
 
 namespace bench {
@@ -49,26 +48,24 @@ struct StepReport {
 };
 
 /// Trains one model on a task and tests it.
-template <class Memory>
 class TaskTraining {
  public:
-  using Model = mat::LanguageModel<float, Memory>;
-  using Parameters = typename Model::Parameters;
-  using State = typename Model::State;
+  using Parameters = Model::Parameters;
+  using State = Model::State;
   static constexpr Index kWindow = 10;  // steps that "mastered" looks back on
 
-  TaskTraining(const Task& task, const typename Model::Config& config, Index seed)
+  TaskTraining(const Task& task, const Model::Config& config, Index seed)
       : task_(task),
         random_(static_cast<std::uint64_t>(seed)),
         model_(config, random_.split(0)),
         grads_(mat::zeros_like(model_.parameters())),
         optimizer_(model_.parameters(), optimizer_config()),
-        recurrence_(typename mat::Recurrence<Model>::Config{}) {
+        recurrence_(mat::Recurrence<Model>::Config{}) {
     run_.task = task.name;
     run_.seed = seed;
     run_.layers = task.layers;
     run_.parameters = mat::parameter_count(model_.parameters());
-    typename mat::CrossEntropy<float>::Config loss;
+    mat::CrossEntropy<float>::Config loss;
     loss.ignore_index = kNoTarget;
     loss_ = mat::CrossEntropy<float>(loss);
   }
@@ -126,7 +123,7 @@ class TaskTraining {
     return batch_of(episodes);
   }
 
-  [[nodiscard]] static typename Model::Segment segment_of(const SegmentBatch& batch) {
+  [[nodiscard]] static Model::Segment segment_of(const SegmentBatch& batch) {
     return {{batch.tokens, {static_cast<Index>(batch.tokens.size())}}, &batch.sequences};
   }
 
@@ -168,7 +165,7 @@ class TaskTraining {
     constexpr Index kBatch = 50;
     Score score;
     State state, next;
-    typename Model::Cache cache;
+    Model::Cache cache;
     for (Index first = 0; first < test.count; first += kBatch) {
       std::vector<Episode> episodes;
       for (Index i = first; i < std::min(test.count, first + kBatch); ++i) episodes.push_back(test.episode(i));
@@ -188,7 +185,7 @@ class TaskTraining {
   Parameters grads_;
   mat::AdamW<Parameters> optimizer_;
   mat::Recurrence<Model> recurrence_;
-  typename mat::Recurrence<Model>::Cache cache_;
+  mat::Recurrence<Model>::Cache cache_;
   mat::CrossEntropy<float> loss_;
   mat::CrossEntropy<float>::Cache loss_cache_;
   Index flawless_ = 0;

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <mat/memory/delta_memory.hpp>
-#include <mat/memory/neural_memory.hpp>
 #include <mat/memory/recurrence.hpp>
 #include <mat/models/stream.hpp>
 
@@ -16,23 +14,23 @@ namespace example {
   return std::max_element(logits, logits + words) - logits;
 }
 
+using bench::Model;
+
 /// A page of several stories as a model's input.
-template <class Model>
-[[nodiscard]] typename Model::Segment segment_of(const bench::SegmentBatch& page) {
+[[nodiscard]] inline Model::Segment segment_of(const bench::SegmentBatch& page) {
   return {{page.tokens, {static_cast<Index>(page.tokens.size())}}, &page.sequences};
 }
 
 /// Asks all questions of all stories, which have as many pages, and adds the answers to the scores of `result`.
-template <class Model>
-void measure_recall(const Model& model, const std::vector<RecallStory>& stories, RecallResult& result) {
+inline void measure_recall(const Model& model, const std::vector<RecallStory>& stories, RecallResult& result) {
   std::vector<bench::Episode> episodes;
   for (const RecallStory& story : stories) episodes.push_back(story.pages);
-  typename Model::State state, next;
-  typename Model::Cache cache;
+  Model::State state, next;
+  Model::Cache cache;
   model.initial(static_cast<Index>(stories.size()), state);
   const std::vector<bench::SegmentBatch> pages = bench::batch_of(episodes);
   for (std::size_t page = 0; page < pages.size(); ++page) {
-    const auto logits = model.forward(segment_of<Model>(pages[page]), state, &next, mat::Dropout{}, cache);
+    const auto logits = model.forward(segment_of(pages[page]), state, &next, mat::Dropout{}, cache);
     std::swap(state, next);
     for (std::size_t i = 0; i < stories.size(); ++i) {
       for (const RecallStory::Question& question : stories[i].questions) {
@@ -50,9 +48,8 @@ void measure_recall(const Model& model, const std::vector<RecallStory>& stories,
 }
 
 /// Reads stories as one stream, a page at a time: the microseconds of a word, and the bytes of what is remembered.
-template <class Model>
-void measure_stream(const Model& model, const std::vector<RecallStory>& stories, RecallResult& result) {
-  typename mat::Stream<Model>::Config config;
+inline void measure_stream(const Model& model, const std::vector<RecallStory>& stories, RecallResult& result) {
+  mat::Stream<Model>::Config config;
   config.segment = static_cast<Index>(stories[0].pages[0].tokens.size());
   mat::Stream<Model> stream(model, config);
   double fastest = 0;
@@ -72,8 +69,7 @@ void measure_stream(const Model& model, const std::vector<RecallStory>& stories,
 }
 
 /// How strongly each token of a segment is written, at most 1: the mean of the heads. Nothing, if the memory takes all.
-template <class Memory>
-[[nodiscard]] std::vector<double> write_strength(const typename Memory::WriteCache& cache) {
+[[nodiscard]] inline std::vector<double> write_strength(const bench::Memory::WriteCache& cache) {
   const auto means = [](mat::ConstMatrixView<float> rows, double most) {
     std::vector<double> strength;
     for (Index t = 0; t < rows.rows(); ++t) {
@@ -83,8 +79,10 @@ template <class Memory>
     }
     return strength;
   };
-  if constexpr (std::is_same_v<Memory, mat::DeltaMemory<float>>) return means(cache.beta, 1);
-  if constexpr (std::is_same_v<Memory, mat::NeuralMemory<float>>) return means(cache.gate, 1);
+  if (const auto* delta = std::get_if<mat::DeltaMemory<float>::WriteCache>(&cache.memory)) return means(delta->beta, 1);
+  if (const auto* neural = std::get_if<mat::NeuralMemory<float>::WriteCache>(&cache.memory)) {
+    return means(neural->gate, 1);
+  }
   return {};
 }
 
@@ -92,7 +90,6 @@ template <class Memory>
 /// answer comes from.
 ///
 ///     influence of word j   |d (the logit of the right answer) / d x_j|,   x_j its embedding, 1 for the largest
-template <class Model, class Memory>
 class RecallInspector {
  public:
   RecallInspector(const Model& model, const RecallStory& story)
@@ -104,13 +101,13 @@ class RecallInspector {
   [[nodiscard]] RecallInspection inspect() {
     RecallInspection inspection;
     for (const RecallStory::Question& question : story_.questions) inspection.answers.push_back(ask(question));
-    typename Model::State state, next;
-    typename Model::Cache cache;
+    Model::State state, next;
+    Model::Cache cache;
     model_.initial(1, state);
     for (const bench::SegmentBatch& page : pages_) {
-      static_cast<void>(model_.forward(segment_of<Model>(page), state, &next, mat::Dropout{}, cache));
+      static_cast<void>(model_.forward(segment_of(page), state, &next, mat::Dropout{}, cache));
       std::swap(state, next);
-      const auto strength = write_strength<Memory>(cache.decoder.layers.front().write);
+      const auto strength = write_strength(cache.decoder.layers.front().write);
       inspection.strength.insert(inspection.strength.end(), strength.begin(), strength.end());
     }
     return inspection;
@@ -119,8 +116,8 @@ class RecallInspector {
  private:
   [[nodiscard]] RecallInspection::Answer ask(const RecallStory::Question& question) {
     RecallInspection::Answer answer;
-    typename mat::Recurrence<Model>::Cache cache;
-    const auto page = [&](Index i) { return segment_of<Model>(pages_[static_cast<std::size_t>(i)]); };
+    mat::Recurrence<Model>::Cache cache;
+    const auto page = [&](Index i) { return segment_of(pages_[static_cast<std::size_t>(i)]); };
     const auto answered = [&](Index i, mat::ConstMatrixView<float> logits) {
       dlogits_.resize(logits.shape());
       dlogits_.fill(0);
@@ -145,8 +142,8 @@ class RecallInspector {
   const Model& model_;
   const RecallStory& story_;
   std::vector<bench::SegmentBatch> pages_;
-  typename Model::Parameters grads_;  // not asked for, but a backward adds to them
-  mat::Matrix<float> dlogits_;        // [tokens of a page, words]
+  Model::Parameters grads_;     // not asked for, but a backward adds to them
+  mat::Matrix<float> dlogits_;  // [tokens of a page, words]
 };
 
 }  // namespace example

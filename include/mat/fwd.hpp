@@ -55,6 +55,8 @@ class TransformerDecoder;
 
 // memory
 template <class T>
+class AnyMemory;
+template <class T>
 class DeltaMemory;
 template <class T>
 class InfiniAttention;
@@ -80,8 +82,6 @@ template <class T>
 class TextClassifier;
 template <class T, class Memory>
 class SegmentClassifier;
-template <class T>
-class DocumentClassifier;
 template <class T>
 class Transformer;
 template <class T>

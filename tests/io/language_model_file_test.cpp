@@ -29,24 +29,21 @@ TEST_CASE("a language model of any memory that was saved and loaded gives the sa
     const std::string path = folder.path(std::string(name_of(kind)) + ".safetensors");
     const std::vector<Index> ids{1, 2, 0, 4};
     const Sequences sequences = Sequences::single(4);
-    const auto run = [&](const auto& model) {
-      using Model = std::decay_t<decltype(model)>;
-      typename Model::State state, next;
-      typename Model::Cache cache;
+    const auto run = [&](const AnyLanguageModel<float>& model) {
+      AnyLanguageModel<float>::State state, next;
+      AnyLanguageModel<float>::Cache cache;
       model.initial(1, state);
       const ConstVectorView<Index> tokens(ids, {4});
       (void)model.forward({tokens, &sequences}, state, &next, {}, cache);
       return Matrix<float>(model.forward({tokens, &sequences}, next, &state, {}, cache));
     };
     const auto settings = small_settings(kind);
-    const Matrix<float> expected = with_language_model<float>(settings, Random(7), [&](const auto& model) {
-      save_language_model(path, model, settings, alphabet);
-      return run(model);
-    });
+    const auto model = make_language_model<float>(settings, Random(7));
+    save_language_model(path, model, settings, alphabet);
     const LanguageModelFile file = read_language_model_file(path);
     CHECK(file.alphabet.characters() == alphabet.characters());
     CHECK(file.settings.segment == 4);
-    CHECK(with_saved_language_model<float>(file, run) == expected);
+    CHECK(run(load_language_model<float>(file)) == run(model));
   }
 }
 
@@ -55,20 +52,19 @@ TEST_CASE("a file that is no language model is refused with the reason", "[io]")
   const std::string path = folder.path("model.safetensors");
   auto settings = small_settings(MemoryKind::none);
   const Alphabet alphabet({"\n", "a", "b", "c"});
-  with_language_model<float>(settings, Random(7), [&](const auto& model) {
-    save_parameters(path, model.parameters());
-    CHECK_THROWS_WITH(read_language_model_file(path),
-                      "read_language_model_file: " + path + " is no language model: its metadata has no 'format'");
-    settings.dim = 1 << 30;
-    save_language_model(path, model, settings, alphabet);
-    CHECK_THROWS_WITH(read_language_model_file(path),
-                      "read_language_model_file: " + path +
-                          " is no language model: tensor 'embedding.weight' is [5, 8], expected [5, 1073741824], as "
-                          "its settings say");
-    settings.dim = 8;
-    save_language_model(path, model, settings, Alphabet({"a"}));
-    CHECK_THROWS_WITH(read_language_model_file(path), "read_language_model_file: " + path +
-                                                          " is no language model: the number of characters is 2, "
-                                                          "expected 5");
-  });
+  const auto model = make_language_model<float>(settings, Random(7));
+  save_parameters(path, model.parameters());
+  CHECK_THROWS_WITH(read_language_model_file(path),
+                    "read_language_model_file: " + path + " is no language model: its metadata has no 'format'");
+  settings.dim = 1 << 30;
+  save_language_model(path, model, settings, alphabet);
+  CHECK_THROWS_WITH(read_language_model_file(path),
+                    "read_language_model_file: " + path +
+                        " is no language model: tensor 'embedding.weight' is [5, 8], expected [5, 1073741824], as "
+                        "its settings say");
+  settings.dim = 8;
+  save_language_model(path, model, settings, Alphabet({"a"}));
+  CHECK_THROWS_WITH(read_language_model_file(path), "read_language_model_file: " + path +
+                                                        " is no language model: the number of characters is 2, "
+                                                        "expected 5");
 }

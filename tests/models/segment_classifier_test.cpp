@@ -8,6 +8,8 @@
 using mat::ClassifierDropout;
 using mat::ClassifierRun;
 using mat::ConstMatrixView;
+using mat::DocumentClassifier;
+using mat::DocumentClassifierConfig;
 using mat::DocumentPart;
 using mat::Index;
 using mat::Matrix;
@@ -18,8 +20,6 @@ using mat::Sequences;
 using mat::TokenBatch;
 using namespace mat::test;
 
-template <class T>
-using DocumentClassifier = mat::DocumentClassifier<T>;
 template <class T>
 using Pooled = mat::SegmentClassifier<T, NoMemory<T>>;
 
@@ -47,8 +47,8 @@ TokenBatch six_texts() {
 }
 
 template <class T>
-typename DocumentClassifier<T>::Config small_config(MemoryKind kind) {
-  typename DocumentClassifier<T>::Config config;
+DocumentClassifierConfig<T> small_config(MemoryKind kind) {
+  DocumentClassifierConfig<T> config;
   config.text.vocabulary = 6;
   config.text.buckets = 5;
   config.text.classes = kClasses;
@@ -107,7 +107,7 @@ double worst_gradient_error(Model& model, const ClassifierDropout& dropout, std:
 
 /// Few relus, and seeds for which none is near its kink.
 template <class T>
-typename DocumentClassifier<T>::Config gradient_config(MemoryKind kind) {
+DocumentClassifierConfig<T> gradient_config(MemoryKind kind) {
   auto config = small_config<T>(kind);
   config.text.hidden = 4;
   config.text.filters = 2;
@@ -147,11 +147,10 @@ TEST_CASE("through several segments every gradient of a document classifier agre
   CAPTURE(name_of(kind), with_dropout);
   // What these two keep of earlier segments is taken for constant, which differences do not know.
   if (kind == MemoryKind::cache || kind == MemoryKind::knn) return;
-  DocumentClassifier<double> classifier(gradient_config<double>(kind), Random(kind == MemoryKind::neural ? 10 : 15));
+  auto model = mat::make_document_classifier<double>(gradient_config<double>(kind),
+                                                     Random(kind == MemoryKind::neural ? 10 : 15));
   std::string worst;
-  const double error = classifier.visit([&](auto& model) {
-    return worst_gradient_error(model, with_dropout ? all_dropout() : ClassifierDropout(), worst);
-  });
+  const double error = worst_gradient_error(model, with_dropout ? all_dropout() : ClassifierDropout(), worst);
   INFO("worst: " << worst);
   CHECK(error < 1e-6);
 }
@@ -164,13 +163,11 @@ TEST_CASE("P4: the pool over segments is that over the whole text", "[models]") 
   config.text.filters = 0;
   const auto logits_with_segments_of = [&](Index length) {
     config.segments.length = length;
-    DocumentClassifier<double> classifier(config, Random(3));
-    return classifier.visit([&](auto& model) {
-      for (auto& layer : model.parameters().encoder.parameters().encoder.parameters().layers) {
-        layer.parameters().self_attn.parameters().out_proj.parameters().weight.fill(0);
-      }
-      return logits_of(model, six_texts());
-    });
+    auto model = mat::make_document_classifier<double>(config, Random(3));
+    for (auto& layer : model.parameters().encoder.parameters().encoder.parameters().layers) {
+      layer.parameters().self_attn.parameters().out_proj.parameters().weight.fill(0);
+    }
+    return logits_of(model, six_texts());
   };
   const Matrix<double> whole = logits_with_segments_of(100);
   for (const Index length : {1, 2, 3, 7}) {
@@ -202,14 +199,14 @@ TEST_CASE("a document has the same logits, bit for bit, alone, in any batch and 
   config.text.dim = 20;
   config.text.layers = 2;
   config.segments.part = part;
-  const DocumentClassifier<float> classifier(config, Random(3));
+  const auto model = mat::make_document_classifier<float>(config, Random(3));
   const TokenBatch texts = six_texts();
-  const Matrix<float> together = classifier.visit([&](const auto& model) { return logits_of(model, texts); });
-  mat::DocumentReader<float> reader(classifier);
+  const Matrix<float> together = logits_of(model, texts);
+  mat::SegmentReader<DocumentClassifier<float>> reader(model);
   for (Index i = 0; i < texts.size(); ++i) {
     const Matrix<float> expected(together.view().middle_rows(i, 1));
     const TokenBatch text = alone(texts, i);
-    CHECK(classifier.visit([&](const auto& model) { return logits_of(model, text); }) == expected);
+    CHECK(logits_of(model, text) == expected);
     for (const Index piece : {1, 2, 100}) {
       for (Index first = 0; first < text.tokens(); first += piece) {
         TokenBatch tokens;
@@ -226,24 +223,21 @@ TEST_CASE("with a memory the segments before change what is read of a segment, w
   // Two texts that differ in their first segment: the pool of the second segment alone is that of its encoding.
   const auto kind = GENERATE(from_range(mat::kMemoryKinds));
   CAPTURE(name_of(kind));
-  const DocumentClassifier<double> classifier(small_config<double>(kind), Random(3));
-  classifier.visit([&](const auto& model) {
-    using Model = std::decay_t<decltype(model)>;
-    const auto weight_after = [&](std::uint64_t seed) {
-      TokenBatch first, second;
-      add_text(3, seed, first);
-      add_text(3, 9, second);
-      const Sequences sequences({3});
-      typename Model::State state, next, last;
-      typename Model::Cache cache;
-      model.initial(1, state);
-      model.forward({&first, &sequences}, state, &next, {}, cache);
-      model.pool().initial(1, next.pool);  // what the pool knows of the first segment is forgotten
-      model.forward({&second, &sequences}, next, &last, {}, cache);
-      return last.pool.sum;
-    };
-    CHECK((largest_difference(weight_after(1), weight_after(2)) > 1e-9) == (kind != MemoryKind::none));
-  });
+  const auto model = mat::make_document_classifier<double>(small_config<double>(kind), Random(3));
+  const auto weight_after = [&](std::uint64_t seed) {
+    TokenBatch first, second;
+    add_text(3, seed, first);
+    add_text(3, 9, second);
+    const Sequences sequences({3});
+    DocumentClassifier<double>::State state, next, last;
+    DocumentClassifier<double>::Cache cache;
+    model.initial(1, state);
+    model.forward({&first, &sequences}, state, &next, {}, cache);
+    model.pool().initial(1, next.pool);  // what the pool knows of the first segment is forgotten
+    model.forward({&second, &sequences}, next, &last, {}, cache);
+    return last.pool.sum;
+  };
+  CHECK((largest_difference(weight_after(1), weight_after(2)) > 1e-9) == (kind != MemoryKind::none));
 }
 
 TEST_CASE("a model that reads the last segment sees no token before it", "[models]") {
@@ -261,30 +255,28 @@ TEST_CASE("reading documents and learning from them allocates nothing after the 
   if (!allocations_are_counted()) return;
   const auto kind = GENERATE(from_range(mat::kMemoryKinds));
   CAPTURE(name_of(kind));
-  const DocumentClassifier<float> classifier(small_config<float>(kind), Random(3));
+  const auto model = mat::make_document_classifier<float>(small_config<float>(kind), Random(3));
   const TokenBatch texts = six_texts();
   const Matrix<float> dlogits({6, kClasses});
-  classifier.visit([&](const auto& model) {
-    ClassifierRun<std::decay_t<decltype(model)>> run;
-    auto grads = zeros_like(model.parameters());
-    const auto step = [&] {
-      run.forward(model, texts);
-      run.learn(
-          model, texts, all_dropout(), [&](ConstMatrixView<float>) { return dlogits.view(); }, grads);
-    };
-    for (int i = 0; i < 3; ++i) step();
-    const long before = allocations();
-    step();
-    CHECK(allocations() == before);
-  });
+  ClassifierRun<DocumentClassifier<float>> run;
+  auto grads = zeros_like(model.parameters());
+  const auto step = [&] {
+    run.forward(model, texts);
+    run.learn(
+        model, texts, all_dropout(), [&](ConstMatrixView<float>) { return dlogits.view(); }, grads);
+  };
+  for (int i = 0; i < 3; ++i) step();
+  const long before = allocations();
+  step();
+  CHECK(allocations() == before);
 }
 
 TEST_CASE("a reader of a long text allocates nothing after the first segments", "[models]") {
   if (!allocations_are_counted()) return;
   const auto kind = GENERATE(from_range(mat::kMemoryKinds));
   CAPTURE(name_of(kind));
-  const DocumentClassifier<float> classifier(small_config<float>(kind), Random(3));
-  mat::DocumentReader<float> reader(classifier);
+  const auto model = mat::make_document_classifier<float>(small_config<float>(kind), Random(3));
+  mat::SegmentReader<DocumentClassifier<float>> reader(model);
   TokenBatch tokens;
   add_text(7, 1, tokens);
   for (int i = 0; i < 20; ++i) reader.push(tokens);

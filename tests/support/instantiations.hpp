@@ -53,7 +53,9 @@
   kind template class mat::RecurrentEncoder<T, mat::KnnMemory<T>>;    \
   kind template class mat::RecurrentEncoder<T, mat::MemoryTokens<T>>; \
   kind template class mat::RecurrentEncoder<T, mat::NeuralMemory<T>>; \
-  kind template class mat::RecurrentEncoder<T, mat::SegmentCache<T>>
+  kind template class mat::RecurrentEncoder<T, mat::SegmentCache<T>>; \
+  kind template class mat::RecurrentEncoder<T, mat::AnyMemory<T>>;    \
+  kind template class mat::SegmentClassifier<T, mat::AnyMemory<T>>
 
 MAT_TEST_INSTANTIATE_LAYERS(extern, float);
 MAT_TEST_INSTANTIATE_LAYERS(extern, double);

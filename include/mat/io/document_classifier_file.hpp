@@ -19,7 +19,7 @@ inline constexpr const char* kDocumentClassifierVersion = "1";
 // What decides the model: see settings_json.hpp.
 
 template <class Walk>
-void walk_settings(DocumentClassifier<float>::Config& config, const Walk& walk) {
+void walk_settings(DocumentClassifierConfig<float>& config, const Walk& walk) {
   const auto part_name = [](DocumentPart part) { return part == DocumentPart::all ? "all" : "last_segment"; };
   const auto part_from_name = [](const std::string& name) {
     if (name != "all" && name != "last_segment")
@@ -40,18 +40,16 @@ namespace detail {
 [[nodiscard]] inline TrainedDocumentClassifier read_document_classifier(const Safetensors& file) {
   check_metadata(file, "format", kDocumentClassifierFormat);
   check_metadata(file, "format_version", kDocumentClassifierVersion);
-  auto config =
-      settings_from_json<DocumentClassifier<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
+  auto config = settings_from_json<DocumentClassifierConfig<float>>(Json::parse(metadata_text(file, "model"), "model"));
   auto [vocabulary, labels] = read_words_and_labels(file, config.text);
   check_sizes(file, config.text, {"encoder.encoder.layers.", ""});
   check_value(config.size.rows >= 0 && config.size.rows <= kMostMemoryRows, "the rows of memory", config.size.rows,
               "at least 0 and at most ", kMostMemoryRows);
   check_value(config.size.heads >= 0 && config.size.heads <= config.text.dim, "the heads of memory", config.size.heads,
               "at least 0 and at most the features, ", config.text.dim);
-  TrainedDocumentClassifier classifier{std::move(vocabulary), std::move(labels),
-                                       DocumentClassifier<float>(config, Random())};
-  classifier.model.visit([&](auto& model) { load_parameters(file, model.parameters()); });
-  return classifier;
+  auto model = make_document_classifier<float>(config, Random());
+  load_parameters(file, model.parameters());
+  return {std::move(vocabulary), std::move(labels), config, std::move(model)};
 }
 
 }  // namespace detail
@@ -62,9 +60,9 @@ inline void save_document_classifier(const std::string& path, const TrainedDocum
   Metadata metadata;
   metadata["format"] = detail::kDocumentClassifierFormat;
   metadata["format_version"] = detail::kDocumentClassifierVersion;
-  metadata["model"] = settings_to_json(classifier.model.config()).str();
+  metadata["model"] = settings_to_json(classifier.config).str();
   detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
-  classifier.model.visit([&](const auto& model) { save_parameters(path, model.parameters(), metadata); });
+  save_parameters(path, classifier.model.parameters(), metadata);
 }
 
 /// Reads what save_document_classifier wrote; its predictions are the same, bit for bit.

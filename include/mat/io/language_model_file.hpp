@@ -4,7 +4,7 @@
 #include <mat/io/base64.hpp>
 #include <mat/io/model_file.hpp>
 #include <mat/io/settings_json.hpp>
-#include <mat/memory/memory_kind.hpp>
+#include <mat/memory/any_memory.hpp>
 #include <mat/models/language_model.hpp>
 
 namespace mat {
@@ -64,14 +64,18 @@ inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s)
 
 }  // namespace detail
 
-/// A language model with the sizes of `settings` and a memory of class M, whose config is given.
-template <class T, class M>
-[[nodiscard]] LanguageModel<T, M> make_language_model(const LanguageModelSettings& settings,
-                                                      const typename M::Config& memory, const Random& random) {
-  typename LanguageModel<T, M>::Config config;
+/// A language model whose memory is chosen when the program runs.
+template <class T>
+using AnyLanguageModel = LanguageModel<T, AnyMemory<T>>;
+
+/// A language model with the sizes and the memory of `settings`.
+/// Errors: those of LanguageModel.
+template <class T>
+[[nodiscard]] AnyLanguageModel<T> make_language_model(const LanguageModelSettings& settings, const Random& random) {
+  typename AnyLanguageModel<T>::Config config;
   config.vocabulary = settings.vocabulary;
   config.tied = settings.tied;
-  config.decoder.memory = memory;
+  config.decoder.memory = AnyMemory<T>::Config::of(settings.memory, {settings.memory_rows, settings.heads});
   config.decoder.memory_layer = settings.memory_layer;
   auto& encoder = config.decoder.encoder;
   encoder.num_layers = settings.layers;
@@ -82,16 +86,7 @@ template <class T, class M>
   encoder.layer.activation = Activation::gelu;
   encoder.layer.norm_first = true;
   encoder.layer.attention.rotary.emplace();
-  return LanguageModel<T, M>(config, random);
-}
-
-/// Calls fn(LanguageModel<T, M>) with a model made of the settings, for whatever memory they name.
-template <class T, class Function>
-decltype(auto) with_language_model(const LanguageModelSettings& settings, const Random& random, Function&& fn) {
-  return with_memory_of_kind<T>(
-      settings.memory, {settings.memory_rows, settings.heads}, [&](auto type, const auto& config) {
-        return fn(make_language_model<T, typename decltype(type)::Memory>(settings, config, random));
-      });
+  return AnyLanguageModel<T>(config, random);
 }
 
 /// A language model's file without its parameters: read what it is first, then make it.
@@ -117,7 +112,7 @@ void save_language_model(const std::string& path, const Model& model, const Lang
   save_parameters(path, model.parameters(), metadata);
 }
 
-/// Reads what save_language_model wrote; with_saved_language_model makes the model of it.
+/// Reads what save_language_model wrote; load_language_model makes the model of it.
 /// Errors: FileError for any other file.
 [[nodiscard]] inline LanguageModelFile read_language_model_file(const std::string& path) {
   return read_model_file(path, "read_language_model_file", "language model", [](Safetensors tensors) {
@@ -134,13 +129,12 @@ void save_language_model(const std::string& path, const Model& model, const Lang
   });
 }
 
-/// Calls fn(const LanguageModel<T, M>&) with the model of a file. Errors: FileError if its tensors do not fit.
-template <class T, class Function>
-decltype(auto) with_saved_language_model(const LanguageModelFile& file, Function&& fn) {
-  return with_language_model<T>(file.settings, Random(), [&](auto model) {
-    load_parameters(file.tensors, model.parameters());
-    return fn(std::as_const(model));
-  });
+/// The model of a file. Errors: FileError if its tensors do not fit.
+template <class T>
+[[nodiscard]] AnyLanguageModel<T> load_language_model(const LanguageModelFile& file) {
+  auto model = make_language_model<T>(file.settings, Random());
+  load_parameters(file.tensors, model.parameters());
+  return model;
 }
 
 }  // namespace MAT_ABI

@@ -12,7 +12,8 @@ inline namespace MAT_ABI {
 struct TrainedDocumentClassifier {
   Vocabulary vocabulary;
   std::vector<std::string> labels;  // [classes]
-  DocumentClassifier<float> model;
+  DocumentClassifierConfig<float> config;
+  DocumentClassifier<float> model;  // made of the config
 };
 
 /// Reads one text after the other, each in any pieces, at constant memory: that of a segment and of a run of bytes
@@ -48,21 +49,21 @@ class TextReader {
   const std::vector<std::string>* labels_;
   TextEncoder encoder_;
   TokenBatch tokens_;  // of one piece
-  DocumentReader<float> reader_;
+  SegmentReader<DocumentClassifier<float>> reader_;
 };
 
 /// Counts what a classifier takes each example for. Errors: ValueError for a label that it does not have.
 [[nodiscard]] inline ConfusionMatrix evaluate_documents(const TrainedDocumentClassifier& classifier,
                                                         const std::vector<LabelledText>& examples) {
   const ClassifierExamples encoded = encode_examples(examples, classifier.vocabulary, classifier.labels);
-  return classifier.model.visit([&](const auto& model) { return evaluate_classifier(model, encoded); });
+  return evaluate_classifier(classifier.model, encoded);
 }
 
 /// All that decides how a document classifier is trained. The sizes that follow from the examples are set by
 /// train_document_classifier.
 struct DocumentClassifierSettings {
   VocabularyConfig vocabulary;
-  DocumentClassifier<float>::Config model;
+  DocumentClassifierConfig<float> model;
   ClassifierTraining training;
 };
 
@@ -74,10 +75,9 @@ template <class Observe = NoObserver>
                                                                   Observe&& observe = {}) {
   auto prepared = detail::prepare_examples("train_document_classifier", train, validation, settings.vocabulary);
   prepared.complete(settings.model.text);
-  DocumentClassifier<float> classifier(settings.model, Random(settings.training.seed));
-  classifier.visit(
-      [&](auto& model) { fit_classifier(model, prepared.train, prepared.validation, settings.training, observe); });
-  return {std::move(prepared.vocabulary), std::move(prepared.labels), std::move(classifier)};
+  auto model = make_document_classifier<float>(settings.model, Random(settings.training.seed));
+  fit_classifier(model, prepared.train, prepared.validation, settings.training, observe);
+  return {std::move(prepared.vocabulary), std::move(prepared.labels), settings.model, std::move(model)};
 }
 
 }  // namespace MAT_ABI

@@ -41,6 +41,10 @@ inline namespace MAT_ABI {
 //                                       Parameters& grads) const
 //     void initial_backward(const State& dstate, Parameters& grads) const
 //
+// and, if its rows are context or tokens,
+//
+//     const Sequences& rows_of(const ReadCache&) const                which of the rows that read returned are whose
+//
 // read_backward returns dx, write_backward returns dh, both living in the cache; x, h and the states of the forward
 // must live until then. Source: design.md's contract; the equations are with each memory.
 
@@ -50,7 +54,19 @@ enum class MemoryPlace {
   branch,   ///< A row for each token of a layer's input, added to it; the layer's output is written.
   context,  ///< Earlier rows that a layer attends to before its own; the layer's input is written.
   tokens,   ///< Rows that pass through the whole stack beside the segment's own; what becomes of them is written.
+  chosen,   ///< One of the others, by the config's `place()`.
 };
+
+/// Where a memory with this config enters.
+template <class Memory>
+[[nodiscard]] MemoryPlace place_of(const typename Memory::Config& config) {
+  if constexpr (Memory::kPlace == MemoryPlace::chosen) {
+    return config.place();
+  } else {
+    static_cast<void>(config);
+    return Memory::kPlace;
+  }
+}
 
 namespace detail {
 

@@ -108,7 +108,7 @@ class MemoryTokens {
     }
   }
 
-  /// The input of the stack: x with the rows of memory, which cache.sequences divides and mask(cache) is for. A
+  /// The input of the stack: x with the rows of memory, which rows_of(cache) divides and mask(cache) is for. A
   /// sequence without tokens has no rows either.
   ConstMatrixView<T> read(const State& state, ConstMatrixView<T> x, const Sequences& sequences,
                           ReadCache& cache) const {
@@ -137,6 +137,7 @@ class MemoryTokens {
     return cache.rows;
   }
 
+  [[nodiscard]] const Sequences& rows_of(const ReadCache& cache) const { return cache.sequences; }
   /// Who sees whom among the rows that read returned.
   [[nodiscard]] AttentionMask<T> mask(const ReadCache& cache) const {
     if (!config_.causal) return {};

@@ -25,7 +25,6 @@ inline namespace MAT_ABI {
 template <class T, class Memory>
 class RecurrentEncoder {
  public:
-  static constexpr MemoryPlace kPlace = Memory::kPlace;
   static constexpr Index kEveryLayer = -1;
 
   struct Config {
@@ -88,10 +87,10 @@ class RecurrentEncoder {
     check_value(config.memory_layer >= kEveryLayer && config.memory_layer < layers, "RecurrentEncoder: memory_layer",
                 config.memory_layer, "-1 or below num_layers, ", layers);
     config_.memory.features = config.encoder.layer.d_model;
-    if constexpr (kPlace == MemoryPlace::tokens) config_.memory.causal = config.causal;
+    if constexpr (may_be_at(MemoryPlace::tokens)) config_.memory.causal = config.causal;
     for (Index i = 0; i < memories(); ++i) {
       parameters_.memories.emplace_back(config_.memory, random.split(static_cast<std::uint64_t>(i) + 1));
-      if (kPlace != MemoryPlace::branch || !config.encoder.layer.norm_first) continue;
+      if (place() != MemoryPlace::branch || !config.encoder.layer.norm_first) continue;
       parameters_.read_norms.emplace_back(config.encoder.layer.norm_config());
       parameters_.write_norms.emplace_back(config.encoder.layer.norm_config());
     }
@@ -126,20 +125,23 @@ class RecurrentEncoder {
     ConstMatrixView<T> x = segment.tokens;
     const Sequences* sequences = segment.sequences;
     AttentionCall<T> call{config_.causal ? AttentionMask<T>::causal() : AttentionMask<T>::none(), dropout};
-    if constexpr (kPlace == MemoryPlace::tokens) {
-      x = memory(0).read(state.memories[0], x, *sequences, cache.layers[0].read);
-      sequences = &cache.layers[0].read.sequences;
-      call.mask = memory(0).mask(cache.layers[0].read);
+    if constexpr (may_be_at(MemoryPlace::tokens)) {
+      if (place() == MemoryPlace::tokens) {
+        x = memory(0).read(state.memories[0], x, *sequences, cache.layers[0].read);
+        sequences = &memory(0).rows_of(cache.layers[0].read);
+        call.mask = memory(0).mask(cache.layers[0].read);
+      }
     }
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const AttentionCall<T> layer_call{call.mask, dropout.split(i)};
       x = forward_layer(i, x, *sequences, state, next, layer_call, cache.layers[i]);
     }
-    if constexpr (kPlace == MemoryPlace::tokens) {
-      if (next != nullptr) {
-        memory(0).write(state.memories[0], x, *sequences, next->memories[0], cache.layers[0].write);
+    if constexpr (may_be_at(MemoryPlace::tokens)) {
+      if (place() == MemoryPlace::tokens) {
+        typename Cache::Layer& first = cache.layers[0];
+        if (next != nullptr) memory(0).write(state.memories[0], x, *sequences, next->memories[0], first.write);
+        x = memory(0).tokens_of(x, first.read);
       }
-      x = memory(0).tokens_of(x, cache.layers[0].read);
     }
     const auto& norm = parameters_.encoder.parameters().norm;
     return norm ? norm->forward(x, cache.norm) : x;
@@ -152,37 +154,35 @@ class RecurrentEncoder {
     const auto& norm = parameters_.encoder.parameters().norm;
     auto& encoder_grads = grads.encoder.parameters();
     ConstMatrixView<T> d = norm ? norm->backward(dy, cache.norm, encoder_grads.norm->parameters()) : dy;
-    if constexpr (kPlace == MemoryPlace::tokens) {
-      typename Cache::Layer& first = cache.layers[0];
-      d = memory(0).tokens_of_backward(d, first.read);
-      if (dnext != nullptr) {
-        d = sum<T>(d,
-                   memory(0).write_backward(dnext->memories[0], state.memories[0], first.write, dstate.memories[0],
-                                            grads.memories[0].parameters()),
-                   first.dh);
+    if constexpr (may_be_at(MemoryPlace::tokens)) {
+      if (place() == MemoryPlace::tokens) {
+        typename Cache::Layer& first = cache.layers[0];
+        d = memory(0).tokens_of_backward(d, first.read);
+        if (dnext != nullptr) d = sum<T>(d, write_backward(0, *dnext, state, first, dstate, grads), first.dh);
       }
     }
     for (std::size_t i = parameters_.encoder.parameters().layers.size(); i-- > 0;) {
       d = backward_layer(i, d, dnext, state, cache.layers[i], dstate, grads);
     }
-    if constexpr (kPlace == MemoryPlace::tokens) {
-      d = memory(0).read_backward(d, state.memories[0], cache.layers[0].read, dstate.memories[0],
-                                  grads.memories[0].parameters());
-    }
-    return d;
+    return place() == MemoryPlace::tokens ? read_backward(0, d, state, cache.layers[0], dstate, grads) : d;
   }
 
  private:
   using Stack = std::deque<EncoderLayer<T>>;
 
+  /// Whether a memory of this class can enter here: whether this one does, `place` says.
+  [[nodiscard]] static constexpr bool may_be_at(MemoryPlace place) {
+    return Memory::kPlace == place || Memory::kPlace == MemoryPlace::chosen;
+  }
+  [[nodiscard]] MemoryPlace place() const { return place_of<Memory>(config_.memory); }
   [[nodiscard]] Index memories() const {
-    if (kPlace == MemoryPlace::nowhere) return 0;
-    if (kPlace == MemoryPlace::tokens || config_.memory_layer != kEveryLayer) return 1;
+    if (place() == MemoryPlace::nowhere) return 0;
+    if (place() == MemoryPlace::tokens || config_.memory_layer != kEveryLayer) return 1;
     return config_.encoder.num_layers;
   }
   /// Which memory layer i has, if any: branch and context.
   [[nodiscard]] std::optional<std::size_t> memory_of(std::size_t layer) const {
-    if (kPlace != MemoryPlace::branch && kPlace != MemoryPlace::context) return std::nullopt;
+    if (place() != MemoryPlace::branch && place() != MemoryPlace::context) return std::nullopt;
     if (config_.memory_layer == kEveryLayer) return layer;
     return static_cast<std::size_t>(config_.memory_layer) == layer ? std::optional<std::size_t>(0) : std::nullopt;
   }
@@ -194,23 +194,23 @@ class RecurrentEncoder {
     const EncoderLayer<T>& layer = parameters_.encoder.parameters().layers[i];
     const std::optional<std::size_t> m = memory_of(i);
     if (!m) return layer.forward(x, sequences, call, cache.layer);
-    if constexpr (kPlace == MemoryPlace::branch) {
-      const bool norms = !parameters_.read_norms.empty();
-      const auto query = norms ? parameters_.read_norms[*m].forward(x, cache.read_norm) : x;
-      const auto r = memory(*m).read(state.memories[*m], query, sequences, cache.read);
-      const auto h = layer.forward(sum<T>(x, r, cache.x), sequences, call, cache.layer);
-      if (next == nullptr) return h;
-      const auto written = norms ? parameters_.write_norms[*m].forward(h, cache.write_norm) : h;
-      memory(*m).write(state.memories[*m], written, sequences, next->memories[*m], cache.write);
-      return h;
-    } else if constexpr (kPlace == MemoryPlace::context) {
-      const auto rows = memory(*m).read(state.memories[*m], x, sequences, cache.read);
-      const auto h = layer.forward(x, sequences, EarlierTokens<T>{rows, &cache.read.sequences}, call, cache.layer);
-      if (next != nullptr) memory(*m).write(state.memories[*m], x, sequences, next->memories[*m], cache.write);
-      return h;
-    } else {
-      return {};
+    if constexpr (may_be_at(MemoryPlace::context)) {
+      if (place() == MemoryPlace::context) {
+        const auto rows = memory(*m).read(state.memories[*m], x, sequences, cache.read);
+        const EarlierTokens<T> earlier{rows, &memory(*m).rows_of(cache.read)};
+        const auto h = layer.forward(x, sequences, earlier, call, cache.layer);
+        if (next != nullptr) memory(*m).write(state.memories[*m], x, sequences, next->memories[*m], cache.write);
+        return h;
+      }
     }
+    const bool norms = !parameters_.read_norms.empty();
+    const auto query = norms ? parameters_.read_norms[*m].forward(x, cache.read_norm) : x;
+    const auto r = memory(*m).read(state.memories[*m], query, sequences, cache.read);
+    const auto h = layer.forward(sum<T>(x, r, cache.x), sequences, call, cache.layer);
+    if (next == nullptr) return h;
+    const auto written = norms ? parameters_.write_norms[*m].forward(h, cache.write_norm) : h;
+    memory(*m).write(state.memories[*m], written, sequences, next->memories[*m], cache.write);
+    return h;
   }
 
   [[nodiscard]] ConstMatrixView<T> backward_layer(std::size_t i, ConstMatrixView<T> dh, const State* dnext,
@@ -220,32 +220,33 @@ class RecurrentEncoder {
     auto& layer_grads = grads.encoder.parameters().layers[i].parameters();
     const std::optional<std::size_t> m = memory_of(i);
     if (!m) return layer.backward(dh, cache.layer, layer_grads);
-    const auto write_backward = [&] {
-      return memory(*m).write_backward(dnext->memories[*m], state.memories[*m], cache.write, dstate.memories[*m],
-                                       grads.memories[*m].parameters());
-    };
-    const auto read_backward = [&](ConstMatrixView<T> dr) {
-      return memory(*m).read_backward(dr, state.memories[*m], cache.read, dstate.memories[*m],
-                                      grads.memories[*m].parameters());
-    };
-    if constexpr (kPlace == MemoryPlace::branch) {
-      const bool norms = !parameters_.read_norms.empty();
-      if (dnext != nullptr) {
-        auto d = write_backward();
-        if (norms) d = parameters_.write_norms[*m].backward(d, cache.write_norm, grads.write_norms[*m].parameters());
-        dh = sum<T>(dh, d, cache.dh);
-      }
-      const auto dx = layer.backward(dh, cache.layer, layer_grads);
-      auto d = read_backward(dx);
-      if (norms) d = parameters_.read_norms[*m].backward(d, cache.read_norm, grads.read_norms[*m].parameters());
-      return sum<T>(dx, d, cache.dx);
-    } else if constexpr (kPlace == MemoryPlace::context) {
+    if (place() == MemoryPlace::context) {
       const auto d = layer.backward_with_earlier(dh, cache.layer, layer_grads);
-      static_cast<void>(read_backward(d.dearlier));
-      return dnext == nullptr ? d.dx : sum<T>(d.dx, write_backward(), cache.dx);
-    } else {
-      return {};
+      static_cast<void>(read_backward(*m, d.dearlier, state, cache, dstate, grads));
+      return dnext == nullptr ? d.dx : sum<T>(d.dx, write_backward(*m, *dnext, state, cache, dstate, grads), cache.dx);
     }
+    const bool norms = !parameters_.read_norms.empty();
+    if (dnext != nullptr) {
+      auto d = write_backward(*m, *dnext, state, cache, dstate, grads);
+      if (norms) d = parameters_.write_norms[*m].backward(d, cache.write_norm, grads.write_norms[*m].parameters());
+      dh = sum<T>(dh, d, cache.dh);
+    }
+    const auto dx = layer.backward(dh, cache.layer, layer_grads);
+    auto d = read_backward(*m, dx, state, cache, dstate, grads);
+    if (norms) d = parameters_.read_norms[*m].backward(d, cache.read_norm, grads.read_norms[*m].parameters());
+    return sum<T>(dx, d, cache.dx);
+  }
+
+  [[nodiscard]] ConstMatrixView<T> read_backward(std::size_t m, ConstMatrixView<T> dr, const State& state,
+                                                 typename Cache::Layer& cache, State& dstate, Parameters& grads) const {
+    return memory(m).read_backward(dr, state.memories[m], cache.read, dstate.memories[m],
+                                   grads.memories[m].parameters());
+  }
+  [[nodiscard]] ConstMatrixView<T> write_backward(std::size_t m, const State& dnext, const State& state,
+                                                  typename Cache::Layer& cache, State& dstate,
+                                                  Parameters& grads) const {
+    return memory(m).write_backward(dnext.memories[m], state.memories[m], cache.write, dstate.memories[m],
+                                    grads.memories[m].parameters());
   }
 
   Config config_;

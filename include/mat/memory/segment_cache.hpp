@@ -77,7 +77,7 @@ class SegmentCache {
   }
   void initial_backward(const State&, Parameters&) const {}
 
-  /// The cached rows themselves, not a copy; cache.sequences says which are whose. x says only how many sequences.
+  /// The cached rows themselves, not a copy; rows_of(cache) says which are whose. x says only how many sequences.
   ConstMatrixView<T> read(const State& state, ConstMatrixView<T> x, const Sequences& sequences,
                           ReadCache& cache) const {
     check("SegmentCache::read", "x", state, x, sequences);
@@ -86,6 +86,8 @@ class SegmentCache {
     cache.dx.resize(x.shape());
     return state.rows;
   }
+
+  [[nodiscard]] const Sequences& rows_of(const ReadCache& cache) const { return cache.sequences; }
 
   /// dr is the gradient of the rows that read returned. What the rows were is no function of x: dx is 0.
   ConstMatrixView<T> read_backward(ConstMatrixView<T> dr, const State& state, ReadCache& cache, State& dstate,

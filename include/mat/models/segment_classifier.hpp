@@ -189,7 +189,8 @@ class SegmentClassifier {
   }
   /// Earlier tokens have other positions in every segment: a layer that attends to them learns distances itself.
   [[nodiscard]] static bool has_distances(const Config& config) {
-    return Memory::kPlace == MemoryPlace::context && config.text.positions == ClassifierPositions::sinusoidal;
+    return place_of<Memory>(config.memory) == MemoryPlace::context &&
+           config.text.positions == ClassifierPositions::sinusoidal;
   }
   [[nodiscard]] static typename ClassifierInput<T>::Config input_config(const Config& config) {
     auto input = config.text.input_config();
