@@ -3,8 +3,8 @@
 // stream that was saved and loaded in the middle ends with the same bits; then many interleaved streams.
 //   mat-long-stream --tokens 1000000 --streams 10000
 #include <mat/core/parallel.hpp>
-#include <mat/io/language_model_file.hpp>
 #include <mat/io/stream_file.hpp>
+#include <mat/models/any_language_model.hpp>
 
 #include <CLI/CLI.hpp>
 #include <chrono>

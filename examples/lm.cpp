@@ -118,7 +118,7 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
     progress.validation = measured;
     bar(progress);
   }
-  mat::save_language_model(o.out, model, o.model, alphabet);
+  mat::save_language_model(o.out, {o.model, alphabet, model});
   std::filesystem::remove(unfinished);
   std::printf("%s: %lld parameters, memory %s", o.out.c_str(),
               static_cast<long long>(mat::parameter_count(model.parameters())), o.memory.c_str());
@@ -150,11 +150,10 @@ void train(Options& o) {
 }
 
 void measure(const Options& o) {
-  const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
-  const std::vector<Index> ids = file.alphabet.encode(mat::read_file(o.text));
+  const mat::TrainedLanguageModel trained = mat::load_language_model(o.file);
+  const std::vector<Index> ids = trained.alphabet.encode(mat::read_file(o.text));
   if (ids.size() < 2) throw mat::ValueError(o.text + " has fewer than 2 characters");
-  const Model model = mat::load_language_model<float>(file);
-  const mat::StreamLoss loss = loss_of(model, view(ids), file.settings.segment);
+  const mat::StreamLoss loss = loss_of(trained.model, view(ids), trained.settings.segment);
   std::printf("%.4f nats per character, %.4f bits, %zu characters\n", loss.mean, loss.mean / std::log(2.0), ids.size());
   for (std::size_t i = 0; i < (o.places ? loss.by_place.size() : 0); ++i) {
     std::printf("%zu\t%.4f\n", i + 1, loss.by_place[i]);
@@ -162,10 +161,9 @@ void measure(const Options& o) {
 }
 
 void sample(const Options& o) {
-  const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
-  const Model model = mat::load_language_model<float>(file);
-  mat::Stream stream(model, {file.settings.segment});
-  std::vector<Index> ids = file.alphabet.encode(o.prompt.empty() ? "\n" : o.prompt);
+  const mat::TrainedLanguageModel trained = mat::load_language_model(o.file);
+  mat::Stream stream(trained.model, {trained.settings.segment});
+  std::vector<Index> ids = trained.alphabet.encode(o.prompt.empty() ? "\n" : o.prompt);
   const mat::Random random(o.training.seed);
   mat::SamplingCache cache;
   std::fputs(o.prompt.c_str(), stdout);
@@ -174,7 +172,7 @@ void sample(const Options& o) {
     const Index last = logits.rows() - 1;
     const Index next = mat::sample_token<float>({logits.row(last), {logits.cols()}}, o.sampling, random,
                                                 static_cast<std::uint64_t>(i), cache);
-    const std::string_view character = file.alphabet.decode(next);
+    const std::string_view character = trained.alphabet.decode(next);
     std::fwrite(character.data(), 1, character.size(), stdout);
     std::fflush(stdout);
     ids.assign(1, next);
@@ -200,9 +198,8 @@ void stream(const Options& o) {
     example::check_outputs({{"--state", o.state}}, {o.file});
     stop_at_signals();
   }
-  const mat::LanguageModelFile file = mat::read_language_model_file(o.file);
-  const Model model = mat::load_language_model<float>(file);
-  mat::Stream stream(model, {file.settings.segment});
+  const mat::TrainedLanguageModel trained = mat::load_language_model(o.file);
+  mat::Stream stream(trained.model, {trained.settings.segment});
   if (!o.state.empty() && std::filesystem::exists(o.state)) mat::load_stream(o.state, stream);
   mat::CrossEntropy<float> loss;
   mat::CrossEntropy<float>::Cache cache;
@@ -210,7 +207,7 @@ void stream(const Options& o) {
   std::string line;
   while (std::ferror(stdout) == 0 && std::getline(std::cin, line) && interrupted == 0) {
     line += '\n';
-    const std::vector<Index> ids = file.alphabet.encode(line);
+    const std::vector<Index> ids = trained.alphabet.encode(line);
     const Index count = static_cast<Index>(ids.size());
     const auto logits = stream.push(view(ids));
     // The first character follows the line before; the others what is left of them.

@@ -76,6 +76,7 @@ namespace mat {}
 #include <mat/memory/self_attention.hpp>
 #include <mat/memory/state_gradient.hpp>
 #include <mat/memory/stream_pool.hpp>
+#include <mat/models/any_language_model.hpp>
 #include <mat/models/beam_search.hpp>
 #include <mat/models/classifier_head.hpp>
 #include <mat/models/classifier_input.hpp>

@@ -39,11 +39,11 @@ TEST_CASE("a language model of any memory that was saved and loaded gives the sa
     };
     const auto settings = small_settings(kind);
     const auto model = make_language_model<float>(settings, Random(7));
-    save_language_model(path, model, settings, alphabet);
-    const LanguageModelFile file = read_language_model_file(path);
-    CHECK(file.alphabet.characters() == alphabet.characters());
-    CHECK(file.settings.segment == 4);
-    CHECK(run(load_language_model<float>(file)) == run(model));
+    save_language_model(path, {settings, alphabet, model});
+    const TrainedLanguageModel loaded = load_language_model(path);
+    CHECK(loaded.alphabet.characters() == alphabet.characters());
+    CHECK(loaded.settings.segment == 4);
+    CHECK(run(loaded.model) == run(model));
   }
 }
 
@@ -54,17 +54,17 @@ TEST_CASE("a file that is no language model is refused with the reason", "[io]")
   const Alphabet alphabet({"\n", "a", "b", "c"});
   const auto model = make_language_model<float>(settings, Random(7));
   save_parameters(path, model.parameters());
-  CHECK_THROWS_WITH(read_language_model_file(path),
-                    "read_language_model_file: " + path + " is no language model: its metadata has no 'format'");
+  CHECK_THROWS_WITH(load_language_model(path),
+                    "load_language_model: " + path + " is no language model: its metadata has no 'format'");
   settings.dim = 1 << 30;
-  save_language_model(path, model, settings, alphabet);
-  CHECK_THROWS_WITH(read_language_model_file(path),
-                    "read_language_model_file: " + path +
+  save_language_model(path, {settings, alphabet, model});
+  CHECK_THROWS_WITH(load_language_model(path),
+                    "load_language_model: " + path +
                         " is no language model: tensor 'embedding.weight' is [5, 8], expected [5, 1073741824], as "
                         "its settings say");
   settings.dim = 8;
-  save_language_model(path, model, settings, Alphabet({"a"}));
-  CHECK_THROWS_WITH(read_language_model_file(path), "read_language_model_file: " + path +
-                                                        " is no language model: the number of characters is 2, "
-                                                        "expected 5");
+  save_language_model(path, {settings, Alphabet({"a"}), model});
+  CHECK_THROWS_WITH(load_language_model(path), "load_language_model: " + path +
+                                                   " is no language model: the number of characters is 2, "
+                                                   "expected 5");
 }

@@ -36,9 +36,11 @@ TEST_CASE("a file that is no stream, or one of another segment, is refused and c
   Stream<Model> stream(model, {4}), longer(model, {5});
   (void)stream.push(ids);
   save_stream(path, stream);
-  CHECK_THROWS_WITH(load_stream(path, longer), "Safetensors: " + path + ": its segment is 4, expected 5");
+  CHECK_THROWS_WITH(load_stream(path, longer),
+                    "load_stream: " + path + " is no stream of this model: its segment is '4', expected '5'");
   save_parameters(other, model.parameters());
-  CHECK_THROWS_WITH(load_stream(other, stream), "Safetensors: " + other + ": there is no metadata 'format'");
+  CHECK_THROWS_WITH(load_stream(other, stream),
+                    "load_stream: " + other + " is no stream of this model: its metadata has no 'format'");
   CHECK(stream.position() == 6);
   CHECK(longer.position() == 0);
 }

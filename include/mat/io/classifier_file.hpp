@@ -9,8 +9,7 @@ inline namespace MAT_ABI {
 
 namespace detail {
 
-inline constexpr const char* kClassifierFormat = "mat text classifier";
-inline constexpr const char* kClassifierVersion = "1";
+inline constexpr ModelFormat kClassifierFormat{"mat text classifier", "1"};
 
 }  // namespace detail
 
@@ -116,8 +115,7 @@ inline void add_words_and_labels(const Vocabulary& vocabulary, const std::vector
 }
 
 [[nodiscard]] inline TrainedClassifier read_classifier(const Safetensors& file) {
-  check_metadata(file, "format", kClassifierFormat);
-  check_metadata(file, "format_version", kClassifierVersion);
+  check_format(file, kClassifierFormat);
   const auto model =
       settings_from_json<TextClassifier<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
   auto [vocabulary, labels] = read_words_and_labels(file, model);
@@ -136,9 +134,7 @@ inline void add_words_and_labels(const Vocabulary& vocabulary, const std::vector
 /// settings, words and labels as JSON in the metadata. Equal classifiers give equal bytes. Errors: FileError if the
 /// file cannot be written; ValueError for a label that is not UTF-8.
 inline void save_classifier(const std::string& path, const TrainedClassifier& classifier) {
-  Metadata metadata;
-  metadata["format"] = detail::kClassifierFormat;
-  metadata["format_version"] = detail::kClassifierVersion;
+  Metadata metadata = format_metadata(detail::kClassifierFormat);
   metadata["model"] = settings_to_json(classifier.model.config()).str();
   detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
   save_parameters(path, classifier.model.parameters(), metadata);

@@ -11,8 +11,7 @@ inline constexpr Index kMostMemoryRows = 65536;
 
 namespace detail {
 
-inline constexpr const char* kDocumentClassifierFormat = "mat document classifier";
-inline constexpr const char* kDocumentClassifierVersion = "1";
+inline constexpr ModelFormat kDocumentClassifierFormat{"mat document classifier", "1"};
 
 }  // namespace detail
 
@@ -38,8 +37,7 @@ void walk_settings(DocumentClassifierConfig<float>& config, const Walk& walk) {
 namespace detail {
 
 [[nodiscard]] inline TrainedDocumentClassifier read_document_classifier(const Safetensors& file) {
-  check_metadata(file, "format", kDocumentClassifierFormat);
-  check_metadata(file, "format_version", kDocumentClassifierVersion);
+  check_format(file, kDocumentClassifierFormat);
   auto config = settings_from_json<DocumentClassifierConfig<float>>(Json::parse(metadata_text(file, "model"), "model"));
   auto [vocabulary, labels] = read_words_and_labels(file, config.text);
   check_sizes(file, config.text, {"encoder.encoder.layers.", ""});
@@ -57,9 +55,7 @@ namespace detail {
 /// Writes a classifier to one safetensors file, as save_classifier does.
 /// Errors: FileError if the file cannot be written; ValueError for a label that is not UTF-8.
 inline void save_document_classifier(const std::string& path, const TrainedDocumentClassifier& classifier) {
-  Metadata metadata;
-  metadata["format"] = detail::kDocumentClassifierFormat;
-  metadata["format_version"] = detail::kDocumentClassifierVersion;
+  Metadata metadata = format_metadata(detail::kDocumentClassifierFormat);
   metadata["model"] = settings_to_json(classifier.config).str();
   detail::add_words_and_labels(classifier.vocabulary, classifier.labels, metadata);
   save_parameters(path, classifier.model.parameters(), metadata);
@@ -79,7 +75,7 @@ inline void save_document_classifier(const std::string& path, const TrainedDocum
     const std::string& path) {
   using Any = std::variant<TrainedClassifier, TrainedDocumentClassifier>;
   return read_model_file(path, "load_classifier", "text classifier", [](const Safetensors& file) -> Any {
-    if (metadata_text(file, "format") == detail::kDocumentClassifierFormat)
+    if (metadata_text(file, "format") == detail::kDocumentClassifierFormat.name)
       return detail::read_document_classifier(file);
     return detail::read_classifier(file);
   });

@@ -4,30 +4,14 @@
 #include <mat/io/base64.hpp>
 #include <mat/io/model_file.hpp>
 #include <mat/io/settings_json.hpp>
-#include <mat/memory/any_memory.hpp>
-#include <mat/models/language_model.hpp>
+#include <mat/models/any_language_model.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
 
-/// The sizes of a character language model with rotary positions and norms first, whatever its memory.
-struct LanguageModelSettings {
-  MemoryKind memory = MemoryKind::none;
-  Index memory_rows = 0;    ///< Of a cache or of memory tokens; 0: the memory's default.
-  Index memory_layer = -1;  ///< The one layer with a memory; -1: every layer.
-  Index segment = 64;       ///< Tokens that are read at once.
-  Index vocabulary = 0;
-  Index dim = 128;
-  Index hidden = 512;
-  Index heads = 4;
-  Index layers = 4;
-  bool tied = false;
-};
-
 namespace detail {
 
-inline constexpr const char* kLanguageModelFormat = "mat language model";
-inline constexpr const char* kLanguageModelVersion = "1";
+inline constexpr ModelFormat kLanguageModelFormat{"mat language model", "1"};
 
 }  // namespace detail
 
@@ -64,77 +48,41 @@ inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s)
 
 }  // namespace detail
 
-/// A language model whose memory is chosen when the program runs.
-template <class T>
-using AnyLanguageModel = LanguageModel<T, AnyMemory<T>>;
-
-/// A language model with the sizes and the memory of `settings`.
-/// Errors: those of LanguageModel.
-template <class T>
-[[nodiscard]] AnyLanguageModel<T> make_language_model(const LanguageModelSettings& settings, const Random& random) {
-  typename AnyLanguageModel<T>::Config config;
-  config.vocabulary = settings.vocabulary;
-  config.tied = settings.tied;
-  config.decoder.memory = AnyMemory<T>::Config::of(settings.memory, {settings.memory_rows, settings.heads});
-  config.decoder.memory_layer = settings.memory_layer;
-  auto& encoder = config.decoder.encoder;
-  encoder.num_layers = settings.layers;
-  encoder.final_norm = true;
-  encoder.layer.d_model = settings.dim;
-  encoder.layer.nhead = settings.heads;
-  encoder.layer.dim_feedforward = settings.hidden;
-  encoder.layer.activation = Activation::gelu;
-  encoder.layer.norm_first = true;
-  encoder.layer.attention.rotary.emplace();
-  return AnyLanguageModel<T>(config, random);
-}
-
-/// A language model's file without its parameters: read what it is first, then make it.
-struct LanguageModelFile {
+/// A character language model with all that it needs to read a text; a plain value.
+struct TrainedLanguageModel {
   LanguageModelSettings settings;
   Alphabet alphabet;
-  Safetensors tensors;
+  AnyLanguageModel<float> model;  // made of the settings
 };
 
 /// Writes a language model to one safetensors file, or leaves an old file as it was: the parameters as tensors, the
 /// settings and the alphabet as JSON in the metadata. Equal models give equal bytes.
 /// Errors: FileError if the file cannot be written.
-template <class Model>
-void save_language_model(const std::string& path, const Model& model, const LanguageModelSettings& settings,
-                         const Alphabet& alphabet) {
+inline void save_language_model(const std::string& path, const TrainedLanguageModel& trained) {
   Json::Array characters;
-  for (const std::string& character : alphabet.characters()) characters.push_back(Json(to_base64(character)));
-  Metadata metadata;
-  metadata["format"] = detail::kLanguageModelFormat;
-  metadata["format_version"] = detail::kLanguageModelVersion;
-  metadata["model"] = settings_to_json(settings).str();
+  for (const std::string& character : trained.alphabet.characters()) characters.push_back(Json(to_base64(character)));
+  Metadata metadata = format_metadata(detail::kLanguageModelFormat);
+  metadata["model"] = settings_to_json(trained.settings).str();
   metadata["alphabet"] = Json(std::move(characters)).str();
-  save_parameters(path, model.parameters(), metadata);
+  save_parameters(path, trained.model.parameters(), metadata);
 }
 
-/// Reads what save_language_model wrote; load_language_model makes the model of it.
-/// Errors: FileError for any other file.
-[[nodiscard]] inline LanguageModelFile read_language_model_file(const std::string& path) {
-  return read_model_file(path, "read_language_model_file", "language model", [](Safetensors tensors) {
-    check_metadata(tensors, "format", detail::kLanguageModelFormat);
-    check_metadata(tensors, "format_version", detail::kLanguageModelVersion);
-    auto settings = settings_from_json<LanguageModelSettings>(Json::parse(metadata_text(tensors, "model"), "model"));
+/// Reads what save_language_model wrote; its logits are the same, bit for bit.
+/// Errors: FileError for any other file, before memory is taken beyond the size of the file.
+[[nodiscard]] inline TrainedLanguageModel load_language_model(const std::string& path) {
+  return read_model_file(path, "load_language_model", "language model", [](const Safetensors& file) {
+    check_format(file, detail::kLanguageModelFormat);
+    auto settings = settings_from_json<LanguageModelSettings>(Json::parse(metadata_text(file, "model"), "model"));
     std::vector<std::string> characters;
-    const Json alphabet = Json::parse(metadata_text(tensors, "alphabet"), "alphabet");
+    const Json alphabet = Json::parse(metadata_text(file, "alphabet"), "alphabet");
     for (const Json& character : alphabet.as_array()) characters.push_back(from_base64(character.as_string()));
     check_value(static_cast<Index>(characters.size()) + 1 == settings.vocabulary, "the number of characters",
                 static_cast<Index>(characters.size()) + 1, std::to_string(settings.vocabulary));
-    detail::check_sizes(tensors, settings);
-    return LanguageModelFile{settings, Alphabet(std::move(characters)), std::move(tensors)};
+    detail::check_sizes(file, settings);
+    auto model = make_language_model<float>(settings, Random());
+    load_parameters(file, model.parameters());
+    return TrainedLanguageModel{settings, Alphabet(std::move(characters)), std::move(model)};
   });
-}
-
-/// The model of a file. Errors: FileError if its tensors do not fit.
-template <class T>
-[[nodiscard]] AnyLanguageModel<T> load_language_model(const LanguageModelFile& file) {
-  auto model = make_language_model<T>(file.settings, Random());
-  load_parameters(file.tensors, model.parameters());
-  return model;
 }
 
 }  // namespace MAT_ABI

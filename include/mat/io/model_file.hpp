@@ -2,6 +2,8 @@
 
 #include <mat/io/checkpoint.hpp>
 
+#include <charconv>
+
 namespace mat {
 inline namespace MAT_ABI {
 
@@ -19,6 +21,34 @@ inline void check_metadata(const Safetensors& file, const std::string& key, cons
   const std::string& text = metadata_text(file, key);
   if (text == expected) return;
   throw FileError("its " + key + " is " + detail::in_quotes(text) + ", expected " + detail::in_quotes(expected));
+}
+
+/// The number under a key of the metadata. Errors: FileError if there is none or it is no whole number of at least 0.
+[[nodiscard]] inline Index metadata_number(const Safetensors& file, const std::string& key) {
+  const std::string& text = metadata_text(file, key);
+  Index number = -1;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (end.ec != std::errc() || end.ptr != text.data() + text.size() || number < 0) {
+    throw FileError("its " + key + " is " + detail::in_quotes(text) + ", expected a number of at least 0");
+  }
+  return number;
+}
+
+/// What a file of a model says that it is.
+struct ModelFormat {
+  const char* name;  ///< "mat text classifier"
+  const char* version;
+};
+
+/// Metadata that tell the format.
+[[nodiscard]] inline Metadata format_metadata(const ModelFormat& format) {
+  return {{"format", format.name}, {"format_version", format.version}};
+}
+
+/// Throws FileError unless the file is of this format.
+inline void check_format(const Safetensors& file, const ModelFormat& format) {
+  check_metadata(file, "format", format.name);
+  check_metadata(file, "format_version", format.version);
 }
 
 /// Throws ShapeError unless a tensor of the file is [rows, cols]: checked before a model of these sizes is made, so

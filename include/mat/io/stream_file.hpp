@@ -1,16 +1,14 @@
 #pragma once
 
-#include <mat/io/checkpoint.hpp>
+#include <mat/io/model_file.hpp>
 #include <mat/models/stream.hpp>
-
-#include <charconv>
 
 namespace mat {
 inline namespace MAT_ABI {
 
 namespace detail {
 
-inline constexpr const char* kStreamFormat = "mat stream";
+inline constexpr ModelFormat kStreamFormat{"mat stream", "1"};
 
 /// The tokens of a begun segment as a tensor of their own.
 template <class Token>
@@ -31,8 +29,7 @@ void save_stream(const std::string& path, const Stream<Model>& stream) {
   add_parameters(writer, stream.state(), "state.");
   const auto pending = detail::pending_tensor(stream.pending());
   writer.add("pending", pending);
-  Metadata metadata;
-  metadata["format"] = detail::kStreamFormat;
+  Metadata metadata = format_metadata(detail::kStreamFormat);
   metadata["segment"] = std::to_string(stream.config().segment);
   metadata["width"] = std::to_string(stream.width());
   metadata["position"] = std::to_string(stream.position());
@@ -41,33 +38,24 @@ void save_stream(const std::string& path, const Stream<Model>& stream) {
 }
 
 /// Brings a stream of the same model and segment to where the saved one was: it goes on with the same bits.
-/// Errors: FileError for a file that is no stream, or one of another model or segment; then the stream is as it was.
+/// Errors: FileError for a file that is no stream, or one of another model or segment,
+///         `load_stream: a.safetensors is no stream of this model: its segment is '4', expected '5'`; then the stream
+///         is as it was.
 template <class Model>
 void load_stream(const std::string& path, Stream<Model>& stream) {
   using Token = typename Stream<Model>::Token;
-  const Safetensors file = Safetensors::read(path);
-  const auto text = [&](const char* key) {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) file.fail(std::string("there is no metadata '") + key + "'");
-    return found->second;
+  const auto read = [&](const Safetensors& file) {
+    check_format(file, detail::kStreamFormat);
+    check_metadata(file, "segment", std::to_string(stream.config().segment));
+    typename Model::State state = stream.state();
+    LoadOptions options;
+    options.prefix = "state.";
+    load_parameters(file, state, options);
+    const std::vector<Token> pending = file.values<Token>("pending");
+    stream.restore(state, pending, metadata_number(file, "width"), metadata_number(file, "position"));
+    return stream.position();
   };
-  if (text("format") != detail::kStreamFormat) file.fail("it is no stream");
-  const std::string segment = std::to_string(stream.config().segment);
-  if (text("segment") != segment) file.fail("its segment is " + text("segment") + ", expected " + segment);
-  typename Model::State state = stream.state();
-  LoadOptions options;
-  options.prefix = "state.";
-  load_parameters(file, state, options);
-  const std::vector<Token> pending = file.values<Token>("pending");
-  const auto number = [&](const char* key) {
-    const std::string value = text(key);
-    Index read = -1;
-    const auto end = std::from_chars(value.data(), value.data() + value.size(), read);
-    if (end.ec != std::errc() || read < 0)
-      file.fail("its " + std::string(key) + " is '" + value + "', expected a number");
-    return read;
-  };
-  stream.restore(state, pending, number("width"), number("position"));
+  static_cast<void>(read_model_file(path, "load_stream", "stream of this model", read));
 }
 
 }  // namespace MAT_ABI

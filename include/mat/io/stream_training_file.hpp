@@ -3,10 +3,14 @@
 #include <mat/io/model_file.hpp>
 #include <mat/training/stream_trainer.hpp>
 
-#include <charconv>
-
 namespace mat {
 inline namespace MAT_ABI {
+
+namespace detail {
+
+inline constexpr ModelFormat kStreamTrainingFormat{"mat stream training", "1"};
+
+}  // namespace detail
 
 /// Writes all that a training on a stream needs to go on, or leaves an old file as it was: the parameters under
 /// "model.", the trainer's tensors under "trainer.", and in the metadata its steps and `settings`, whatever text tells
@@ -17,8 +21,7 @@ void save_stream_training(const std::string& path, const Model& model, const Str
   SafetensorsWriter writer;
   add_parameters(writer, model.parameters(), "model.");
   add_parameters(writer, trainer, "trainer.");
-  Metadata metadata;
-  metadata["format"] = "mat stream training";
+  Metadata metadata = format_metadata(detail::kStreamTrainingFormat);
   metadata["settings"] = settings;
   metadata["steps"] = std::to_string(trainer.done());
   writer.set_metadata(metadata);
@@ -32,13 +35,10 @@ template <class Model>
 void load_stream_training(const std::string& path, Model& model, StreamTrainer<Model>& trainer,
                           const std::string& settings) {
   const auto read = [&](const Safetensors& file) {
-    check_metadata(file, "format", "mat stream training");
+    check_format(file, detail::kStreamTrainingFormat);
     check_metadata(file, "settings", settings);
-    const std::string& steps = metadata_text(file, "steps");
-    Index done = -1;
-    const auto end = std::from_chars(steps.data(), steps.data() + steps.size(), done);
-    check_value(end.ec == std::errc() && done >= 0 && done <= trainer.config().steps, "the number of steps", done,
-                "at most ", trainer.config().steps);
+    const Index done = metadata_number(file, "steps");
+    check_value(done <= trainer.config().steps, "the number of steps", done, "at most ", trainer.config().steps);
     StreamTrainer<Model> read_trainer = trainer;  // nothing changes before all has been read
     typename Model::Parameters parameters = model.parameters();
     LoadOptions options;

@@ -18,8 +18,7 @@ struct SavedTranslator {
 
 namespace detail {
 
-inline constexpr const char* kTranslatorFormat = "mat translator";
-inline constexpr const char* kTranslatorVersion = "1";
+inline constexpr ModelFormat kTranslatorFormat{"mat translator", "1"};
 
 }  // namespace detail
 
@@ -116,8 +115,7 @@ inline void check_sizes(const Safetensors& file, const Translator<float>::Config
 }
 
 [[nodiscard]] inline SavedTranslator read_translator(const Safetensors& file) {
-  check_metadata(file, "format", kTranslatorFormat);
-  check_metadata(file, "format_version", kTranslatorVersion);
+  check_format(file, kTranslatorFormat);
   const auto config = settings_from_json<Translator<float>::Config>(Json::parse(metadata_text(file, "model"), "model"));
   check_sizes(file, config);
   SavedTranslator saved{Translator<float>(config, Random()), from_base64(metadata_text(file, "tokenizer")),
@@ -136,9 +134,7 @@ inline void check_sizes(const Safetensors& file, const Translator<float>::Config
 inline void save_translator(const std::string& path, const Translator<float>& model, const std::string& tokenizer,
                             const std::vector<Progress>& history = {}) {
   detail::check_can_be_saved(model.config());
-  Metadata metadata;
-  metadata["format"] = detail::kTranslatorFormat;
-  metadata["format_version"] = detail::kTranslatorVersion;
+  Metadata metadata = format_metadata(detail::kTranslatorFormat);
   metadata["model"] = settings_to_json(model.config()).str();
   metadata["tokenizer"] = to_base64(tokenizer);
   metadata["history"] = detail::history_to_json(history).str();
