@@ -70,7 +70,7 @@ void add_model_options(CLI::App& app, Options& o) {
   add("--memory", o.memory, "What --segment keeps: pool, sums over all words; or a memory too; last: nothing",
       CLI::IsMember(memory_names()));
   add("--memory-rows", o.memory_size.rows, "Rows of the memories cache, tokens and knn; 0: their own default",
-      whole(0));
+      whole(0, mat::kMostMemoryRows));
   add("--min-count", vocabulary.min_count, "Rarer words are unknown", whole(1));
   add("--word-ngrams", vocabulary.word_ngrams, "Runs of 2 to so many words are features; 1: none", whole(1));
   add("--max-chars", vocabulary.max_chars, "Parts of words of 3 to so many characters are features; 0: none", whole(0));
@@ -156,10 +156,6 @@ void check_model_options(const Options& o) {
   if (o.segment == 0 && o.memory != "pool") throw UsageError("--memory " + o.memory + " needs --segment");
   if (o.segment > 0 && o.kind != "mat") throw UsageError("--segment needs --model mat");
   if (o.segment > 0 && model.layers == 0) throw UsageError("--segment needs at least 1 of --layers");
-  if (o.memory_size.rows > mat::kMostMemoryRows) {
-    throw UsageError("--memory-rows is " + std::to_string(o.memory_size.rows) + ", expected at most " +
-                     std::to_string(mat::kMostMemoryRows));
-  }
 }
 
 AnyClassifier train_any(const Options& o, const Examples& train, const Examples& validation) {

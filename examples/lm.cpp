@@ -19,7 +19,6 @@
 
 namespace {
 
-using example::UsageError;
 using mat::Index;
 
 /// A memory learns to write only if what is written is read within a step, and its first state only from lanes that
@@ -85,8 +84,9 @@ using Model = mat::AnyLanguageModel<float>;
 }
 
 /// Trains and saves; the file beside the model, from which --resume goes on, is removed at the end.
-void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, const std::vector<Index>& text,
+void train_model(mat::TrainedLanguageModel trained, const Options& o, const std::vector<Index>& text,
                  const std::vector<Index>& validation) {
+  Model& model = trained.model;
   const std::string unfinished = o.out + ".training", settings = training_settings(o, static_cast<Index>(text.size()));
   mat::StreamTrainer<Model> trainer(model, o.training);
   if (o.resume && std::filesystem::exists(unfinished)) {
@@ -118,7 +118,7 @@ void train_model(Model model, const Options& o, const mat::Alphabet& alphabet, c
     progress.validation = measured;
     bar(progress);
   }
-  mat::save_language_model(o.out, {o.model, alphabet, model});
+  mat::save_language_model(o.out, trained);
   std::filesystem::remove(unfinished);
   std::printf("%s: %lld parameters, memory %s", o.out.c_str(),
               static_cast<long long>(mat::parameter_count(model.parameters())), o.memory.c_str());
@@ -146,7 +146,8 @@ void train(Options& o) {
   if (!o.validation.empty() && validation_ids.size() < 2) {
     throw mat::ValueError(o.validation + " has fewer than 2 characters");
   }
-  train_model(mat::make_language_model<float>(o.model, mat::Random(o.training.seed)), o, alphabet, ids, validation_ids);
+  train_model({o.model, alphabet, mat::make_language_model<float>(o.model, mat::Random(o.training.seed))}, o, ids,
+              validation_ids);
 }
 
 void measure(const Options& o) {
@@ -239,9 +240,10 @@ void add_options(CLI::App& app, Options& o) {
   std::vector<std::string> kinds;
   for (const mat::MemoryKind kind : mat::kMemoryKinds) kinds.emplace_back(mat::name_of(kind));
   add("--memory", o.memory, "What the model remembers with", CLI::IsMember(kinds));
-  add("--memory-rows", o.model.memory_rows, "Rows of a cache or of memory tokens; 0: the default", whole(0));
+  add("--memory-rows", o.model.memory_rows, "Rows of the memories cache, tokens and knn; 0: the default",
+      whole(0, mat::kMostMemoryRows));
   add("--memory-layer", o.model.memory_layer, "The one layer with a memory; -1: all", whole(-1));
-  add("--segment", o.model.segment, "Characters that are read at once", whole(1));
+  add("--segment", o.model.segment, "Characters that are read at once", whole(1, mat::kLongestSegment));
   add("--dim", o.model.dim, "Features of a character", whole(1));
   add("--hidden", o.model.hidden, "Hidden features of the feed-forward", whole(1));
   add("--heads", o.model.heads, "Attention heads", whole(1));

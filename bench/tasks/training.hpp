@@ -123,10 +123,6 @@ class TaskTraining {
     return batch_of(episodes);
   }
 
-  [[nodiscard]] static Model::Segment segment_of(const SegmentBatch& batch) {
-    return {{batch.tokens, {static_cast<Index>(batch.tokens.size())}}, &batch.sequences};
-  }
-
   double step(const std::vector<SegmentBatch>& batches, Score& score) {
     Index asked = 0;
     for (const SegmentBatch& batch : batches) asked += batch.target_count();

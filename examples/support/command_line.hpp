@@ -23,14 +23,16 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A value of the command line that is a whole number of at least `least`.
-[[nodiscard]] inline CLI::Validator whole(mat::Index least) {
-  const std::string expected = "a whole number of at least " + std::to_string(least);
+/// A value of the command line that is a whole number from `least` to `most`.
+[[nodiscard]] inline CLI::Validator whole(mat::Index least, mat::Index most = std::numeric_limits<mat::Index>::max()) {
+  const bool bounded = most < std::numeric_limits<mat::Index>::max();
+  const std::string expected =
+      "a whole number of at least " + std::to_string(least) + (bounded ? " and at most " + std::to_string(most) : "");
   const auto check = [=](const std::string& text) -> std::string {
     mat::Index value = 0;
     const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
     const bool read = end.ec == std::errc() && end.ptr == text.data() + text.size();
-    return read && value >= least ? "" : "the value is " + text + ", expected " + expected;
+    return read && value >= least && value <= most ? "" : "the value is " + text + ", expected " + expected;
   };
   return CLI::Validator(check, "", "whole");
 }

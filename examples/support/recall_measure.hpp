@@ -16,11 +16,6 @@ namespace example {
 
 using bench::Model;
 
-/// A page of several stories as a model's input.
-[[nodiscard]] inline Model::Segment segment_of(const bench::SegmentBatch& page) {
-  return {{page.tokens, {static_cast<Index>(page.tokens.size())}}, &page.sequences};
-}
-
 /// Asks all questions of all stories, which have as many pages, and adds the answers to the scores of `result`.
 inline void measure_recall(const Model& model, const std::vector<RecallStory>& stories, RecallResult& result) {
   std::vector<bench::Episode> episodes;
@@ -30,7 +25,7 @@ inline void measure_recall(const Model& model, const std::vector<RecallStory>& s
   model.initial(static_cast<Index>(stories.size()), state);
   const std::vector<bench::SegmentBatch> pages = bench::batch_of(episodes);
   for (std::size_t page = 0; page < pages.size(); ++page) {
-    const auto logits = model.forward(segment_of(pages[page]), state, &next, mat::Dropout{}, cache);
+    const auto logits = model.forward(bench::segment_of(pages[page]), state, &next, mat::Dropout{}, cache);
     std::swap(state, next);
     for (std::size_t i = 0; i < stories.size(); ++i) {
       for (const RecallStory::Question& question : stories[i].questions) {
@@ -69,7 +64,7 @@ inline void measure_stream(const Model& model, const std::vector<RecallStory>& s
 }
 
 /// How strongly each token of a segment is written, at most 1: the mean of the heads. Nothing, if the memory takes all.
-[[nodiscard]] inline std::vector<double> write_strength(const bench::Memory::WriteCache& cache) {
+[[nodiscard]] inline std::vector<double> write_strength(const mat::AnyMemory<float>::WriteCache& cache) {
   const auto means = [](mat::ConstMatrixView<float> rows, double most) {
     std::vector<double> strength;
     for (Index t = 0; t < rows.rows(); ++t) {
@@ -105,7 +100,7 @@ class RecallInspector {
     Model::Cache cache;
     model_.initial(1, state);
     for (const bench::SegmentBatch& page : pages_) {
-      static_cast<void>(model_.forward(segment_of(page), state, &next, mat::Dropout{}, cache));
+      static_cast<void>(model_.forward(bench::segment_of(page), state, &next, mat::Dropout{}, cache));
       std::swap(state, next);
       const auto strength = write_strength(cache.decoder.layers.front().write);
       inspection.strength.insert(inspection.strength.end(), strength.begin(), strength.end());
@@ -117,7 +112,7 @@ class RecallInspector {
   [[nodiscard]] RecallInspection::Answer ask(const RecallStory::Question& question) {
     RecallInspection::Answer answer;
     mat::Recurrence<Model>::Cache cache;
-    const auto page = [&](Index i) { return segment_of(pages_[static_cast<std::size_t>(i)]); };
+    const auto page = [&](Index i) { return bench::segment_of(pages_[static_cast<std::size_t>(i)]); };
     const auto answered = [&](Index i, mat::ConstMatrixView<float> logits) {
       dlogits_.resize(logits.shape());
       dlogits_.fill(0);

@@ -102,7 +102,7 @@ echo "mistakes on the command line"
 refused 2 "--memory delta needs --segment" train --train train.tsv --out new --memory delta
 refused 2 "--segment needs --model mat" train --train train.tsv --out new --segment 8 --model vanilla
 refused 2 "--segment needs at least 1 of --layers" train --train train.tsv --out new --segment 8 --layers 0
-refused 2 "--memory-rows is 65537, expected at most 65536" train --train train.tsv --out new --segment 8 \
+refused 2 "--memory-rows: the value is 65537, expected a whole number of at least 0 and at most 65536" train --train train.tsv --out new --segment 8 \
   --memory cache --memory-rows 65537
 refused 2 "--max-chars is 2, expected 0 or at least 3" train --train train.tsv --out new --max-chars 2
 refused 2 "there is no command, expected demo, train, test or predict (or --help)"

@@ -127,8 +127,20 @@ TEST_CASE("a state of another memory is refused", "[memory]") {
   AnyMemory<float>::WriteCache write;
   const Matrix<float> x({kSequences.rows(), kFeatures});
   cache.initial(kSequences.count(), state);
-  CHECK_THROWS_WITH(delta.read(state, x, kSequences, read),
-                    "AnyMemory::read: the state's memory is cache, expected delta");
+  CHECK_THROWS_WITH(delta.read(state, x, kSequences, read), "AnyMemory::read: the memory is cache, expected delta");
   CHECK_THROWS_WITH(delta.write(state, x, kSequences, next, write),
-                    "AnyMemory::write: the state's memory is cache, expected delta");
+                    "AnyMemory::write: the memory is cache, expected delta");
+  delta.initial(kSequences.count(), next);
+  CHECK_THROWS_WITH(same_state(state, next), "for_each_parameter: the memory is delta, expected cache");
+  auto grads = cache.parameters();
+  CHECK_THROWS_WITH(delta.initial_backward(next, grads),
+                    "AnyMemory::initial_backward: the memory is cache, expected delta");
+  // A stack with as many memories as layers beside one with a memory for all, and one with none.
+  const auto layers = make_encoder<AnyMemory<double>>(AnyMemory<double>::Config::of(MemoryKind::delta, {3, 2}), false);
+  const auto none = make_encoder<AnyMemory<double>>(AnyMemory<double>::Config::of(MemoryKind::none), false);
+  RecurrentEncoder<double, AnyMemory<double>>::State of_layers, of_none;
+  layers.initial(1, of_layers);
+  none.initial(1, of_none);
+  CHECK_THROWS_WITH(same_state(of_layers, of_none),
+                    "memories: the number of layers is 0, expected that of the first, 2");
 }

@@ -3,6 +3,7 @@
 #include "support/gradients.hpp"
 
 #include <mat/models/document_classifier.hpp>
+#include <mat/models/segment_reader.hpp>
 #include <mat/training/segment_classifier_run.hpp>
 
 using mat::ClassifierDropout;

@@ -3,11 +3,10 @@
 #include <mat/io/classifier_file.hpp>
 #include <mat/io/trained_document_classifier.hpp>
 
+#include <variant>
+
 namespace mat {
 inline namespace MAT_ABI {
-
-/// The most rows of a memory that a file may ask for.
-inline constexpr Index kMostMemoryRows = 65536;
 
 namespace detail {
 
@@ -45,6 +44,9 @@ namespace detail {
               "at least 0 and at most ", kMostMemoryRows);
   check_value(config.size.heads >= 0 && config.size.heads <= config.text.dim, "the heads of memory", config.size.heads,
               "at least 0 and at most the features, ", config.text.dim);
+  if (config.memory == MemoryKind::tokens && config.size.rows > 0) {
+    check_matrix(file, "encoder.memories.0.memory", config.size.rows, config.text.dim);
+  }
   auto model = make_document_classifier<float>(config, Random());
   load_parameters(file, model.parameters());
   return {std::move(vocabulary), std::move(labels), config, std::move(model)};

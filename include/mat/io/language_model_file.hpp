@@ -42,8 +42,13 @@ inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s)
     check_matrix(file, layer + "self_attn.in_proj_weight", 3 * s.dim, s.dim);
     check_matrix(file, layer + "linear1.weight", s.hidden, s.dim);
   }
-  check_value(s.segment >= 1 && s.segment <= (1 << 20), "the segment", s.segment, "in [1, 1048576]");
-  check_value(s.memory_rows >= 0 && s.memory_rows <= (1 << 20), "the rows of memory", s.memory_rows, "in [0, 1048576]");
+  check_value(s.segment >= 1 && s.segment <= kLongestSegment, "the segment", s.segment, "at least 1 and at most ",
+              kLongestSegment);
+  check_value(s.memory_rows >= 0 && s.memory_rows <= kMostMemoryRows, "the rows of memory", s.memory_rows,
+              "at least 0 and at most ", kMostMemoryRows);
+  if (s.memory == MemoryKind::tokens && s.memory_rows > 0) {
+    check_matrix(file, "decoder.memories.0.memory", s.memory_rows, s.dim);
+  }
 }
 
 }  // namespace detail

@@ -7,7 +7,8 @@
 namespace mat {
 inline namespace MAT_ABI {
 
-// What the files of whole models have in common: a safetensors file that says in its metadata what it is.
+// What the files of models, streams and trainings have in common: a safetensors file that says in its metadata what
+// it is.
 
 /// The text under a key of the metadata. Errors: FileError if there is none.
 [[nodiscard]] inline const std::string& metadata_text(const Safetensors& file, const std::string& key) {
@@ -34,7 +35,7 @@ inline void check_metadata(const Safetensors& file, const std::string& key, cons
   return number;
 }
 
-/// What a file of a model says that it is.
+/// What a file says that it is.
 struct ModelFormat {
   const char* name;  ///< "mat text classifier"
   const char* version;

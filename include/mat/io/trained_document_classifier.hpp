@@ -3,6 +3,7 @@
 #include <mat/io/text_encoder.hpp>
 #include <mat/io/trained_classifier.hpp>
 #include <mat/models/document_classifier.hpp>
+#include <mat/models/segment_reader.hpp>
 #include <mat/training/segment_classifier_run.hpp>
 
 namespace mat {

@@ -53,10 +53,23 @@ void visit_layer(std::string_view name, Visitor&& visitor, First& first, Rest&..
       first.parameters(), rest.parameters()...);
 }
 
+namespace detail {
+
+/// Throws ValueError unless lists that are walked in lockstep are of one length.
+template <class First, class... Rest>
+void check_lists([[maybe_unused]] std::string_view name, [[maybe_unused]] const First& first, const Rest&... rest) {
+  (check_value(rest.size() == first.size(), {name, "the number of layers"}, static_cast<Index>(rest.size()),
+               "that of the first, ", static_cast<Index>(first.size())),
+   ...);
+}
+
+}  // namespace detail
+
 /// Visits a list of layers of each, their names prefixed by `name`, a number and dots.
 template <class Visitor, class First, class... Rest>
 void visit_layers(std::string_view name, Visitor&& visitor, First& first, Rest&... rest) {
   using Layer = typename std::decay_t<First>::value_type;
+  detail::check_lists(name, first, rest...);
   for (std::size_t i = 0; i < first.size(); ++i) {
     Layer::Parameters::visit(
         [&](const ParameterName& inner, auto&... tensors) {
@@ -70,6 +83,7 @@ void visit_layers(std::string_view name, Visitor&& visitor, First& first, Rest&.
 template <class Visitor, class First, class... Rest>
 void visit_values(std::string_view name, Visitor&& visitor, First& first, Rest&... rest) {
   using Value = typename std::decay_t<First>::value_type;
+  detail::check_lists(name, first, rest...);
   for (std::size_t i = 0; i < first.size(); ++i) {
     Value::visit([&](const ParameterName& inner,
                      auto&... tensors) { visitor(ParameterName(name, static_cast<Index>(i), &inner), tensors...); },
@@ -84,6 +98,7 @@ void visit_optional_layer(std::string_view name, Visitor&& visitor, First& first
 }
 
 /// Walks the parameters `p`, and others of the same type in lockstep: visitor(name, tensor, tensors...).
+/// Errors: ValueError if the others are not made of as many layers, or of other memories.
 template <class Visitor, class P, class... Others>
 void for_each_parameter(Visitor&& visitor, P& p, Others&... others) {
   std::decay_t<P>::visit(visitor, p, others...);

@@ -13,22 +13,62 @@
 namespace mat {
 inline namespace MAT_ABI {
 
+namespace detail {
+
+/// The memories that AnyMemory chooses from.
+template <class T>
+struct MemoryChoice {
+  /// A part of one of them: Part<M> is a type that belongs to the memory M.
+  template <template <class> class Part>
+  using OneOf = std::variant<Part<NoMemory<T>>, Part<SegmentCache<T>>, Part<MemoryTokens<T>>, Part<DeltaMemory<T>>,
+                             Part<NeuralMemory<T>>, Part<KnnMemory<T>>>;
+  /// In the order of OneOf; the two rules of a delta memory are one class.
+  static constexpr MemoryKind kKinds[] = {MemoryKind::none,  MemoryKind::cache,  MemoryKind::tokens,
+                                          MemoryKind::delta, MemoryKind::neural, MemoryKind::knn};
+
+  // The memory whose config this is.
+  static NoMemory<T> owner(const typename NoMemory<T>::Config&);
+  static SegmentCache<T> owner(const typename SegmentCache<T>::Config&);
+  static MemoryTokens<T> owner(const typename MemoryTokens<T>::Config&);
+  static DeltaMemory<T> owner(const typename DeltaMemory<T>::Config&);
+  static NeuralMemory<T> owner(const typename NeuralMemory<T>::Config&);
+  static KnnMemory<T> owner(const typename KnnMemory<T>::Config&);
+
+  /// The part of one memory among those of any. Errors: ValueError if it is another memory's.
+  template <class Part, class Any>
+  [[nodiscard]] static auto& part(std::string_view what, Any& any) {
+    auto* held = std::get_if<Part>(&any);
+    if (held != nullptr) return *held;
+    throw_value_error({what, "the memory"}, std::string(name_of(kKinds[any.index()])),
+                      std::string(name_of(kKinds[index_of<Part>(any)])));
+  }
+
+ private:
+  template <class Part, class... Parts>
+  [[nodiscard]] static std::size_t index_of(const std::variant<Parts...>&) {
+    const bool is_it[] = {std::is_same_v<Part, Parts>...};
+    return static_cast<std::size_t>(std::find(std::begin(is_it), std::end(is_it), true) - std::begin(is_it));
+  }
+};
+
+}  // namespace detail
+
 /// One of the library's memories, chosen by its config when the program runs: models with it are compiled once for all
 /// of them. A program that knows its memory uses the class.
 ///
-///     AnyMemory<float>::Config::of(MemoryKind::delta)      or any config of a memory, in `memory`
+///     AnyMemory<float>::Config::of(MemoryKind::delta)      or any config of a memory, as `memory`
 ///
 /// Everything is that of the memory which was chosen, to the bit, and so are the names of parameters and states.
 ///
 /// Source:  see the memories.
 /// Shapes:  those of the memory.
-/// Errors:  the memory's; ValueError for a state of another memory.
+/// Errors:  the memory's; ValueError for states or gradients of another memory.
 /// Threads: as the memory.
 template <class T>
 class AnyMemory {
+  using Choice = detail::MemoryChoice<T>;
   template <template <class> class Part>
-  using OneOf = std::variant<Part<NoMemory<T>>, Part<SegmentCache<T>>, Part<MemoryTokens<T>>, Part<DeltaMemory<T>>,
-                             Part<NeuralMemory<T>>, Part<KnnMemory<T>>>;
+  using OneOf = typename Choice::template OneOf<Part>;
   template <class M>
   using Itself = M;
   template <class M>
@@ -44,16 +84,14 @@ class AnyMemory {
   static constexpr MemoryPlace kPlace = MemoryPlace::chosen;
 
   struct Config {
-    Index features = 0;   ///< The memory's.
-    bool causal = false;  ///< The stack is causal: memory tokens have to know.
-    OneOf<ConfigOf> memory;
+    Index features = 0;      ///< The memory's.
+    bool causal = false;     ///< The stack is causal: memory tokens have to know.
+    OneOf<ConfigOf> memory;  ///< Its own `features` and `causal` are replaced by those above.
 
     /// The config that makes a memory of this kind.
     [[nodiscard]] static Config of(MemoryKind kind, const MemorySize& size = {});
     [[nodiscard]] MemoryPlace place() const {
-      constexpr MemoryPlace kPlaces[] = {NoMemory<T>::kPlace,    SegmentCache<T>::kPlace, MemoryTokens<T>::kPlace,
-                                         DeltaMemory<T>::kPlace, NeuralMemory<T>::kPlace, KnnMemory<T>::kPlace};
-      return kPlaces[memory.index()];
+      return std::visit([](const auto& chosen) { return decltype(Choice::owner(chosen))::kPlace; }, memory);
     }
   };
 
@@ -65,7 +103,8 @@ class AnyMemory {
       std::visit(
           [&](auto& m) {
             using M = std::decay_t<decltype(m)>;
-            M::Parameters::visit(visitor, m.parameters(), std::get<M>(rest.memory).parameters()...);
+            M::Parameters::visit(visitor, m.parameters(),
+                                 Choice::template part<M>("for_each_parameter", rest.memory).parameters()...);
           },
           first.memory);
     }
@@ -79,7 +118,7 @@ class AnyMemory {
       std::visit(
           [&](auto& state) {
             using S = std::decay_t<decltype(state)>;
-            S::visit(visitor, state, std::get<S>(rest.memory)...);
+            S::visit(visitor, state, Choice::template part<S>("for_each_parameter", rest.memory)...);
           },
           first.memory);
     }
@@ -102,9 +141,8 @@ class AnyMemory {
     visit([&](const auto& m) { m.initial(batch, room_for<StateOf>(m, state.memory)); });
   }
   void initial_backward(const State& dstate, Parameters& grads) const {
-    visit([&](const auto& m) {
-      m.initial_backward(state_of("AnyMemory::initial_backward", m, dstate), grads_of(m, grads));
-    });
+    constexpr std::string_view kWhat = "AnyMemory::initial_backward";
+    visit([&](const auto& m) { m.initial_backward(state_of(kWhat, m, dstate), grads_of(kWhat, m, grads)); });
   }
 
   ConstMatrixView<T> read(const State& state, ConstMatrixView<T> x, const Sequences& sequences,
@@ -125,7 +163,7 @@ class AnyMemory {
     constexpr std::string_view kWhat = "AnyMemory::read_backward";
     return visit([&](const auto& m) {
       return m.read_backward(dr, state_of(kWhat, m, state), room_for<ReadCacheOf>(m, cache.memory),
-                             state_of(kWhat, m, dstate), grads_of(m, grads));
+                             state_of(kWhat, m, dstate), grads_of(kWhat, m, grads));
     });
   }
   ConstMatrixView<T> write_backward(const State& dnext, const State& state, WriteCache& cache, State& dstate,
@@ -133,7 +171,8 @@ class AnyMemory {
     constexpr std::string_view kWhat = "AnyMemory::write_backward";
     return visit([&](const auto& m) {
       return m.write_backward(state_of(kWhat, m, dnext), state_of(kWhat, m, state),
-                              room_for<WriteCacheOf>(m, cache.memory), state_of(kWhat, m, dstate), grads_of(m, grads));
+                              room_for<WriteCacheOf>(m, cache.memory), state_of(kWhat, m, dstate),
+                              grads_of(kWhat, m, grads));
     });
   }
 
@@ -154,18 +193,10 @@ class AnyMemory {
   }
 
  private:
-  // The memory whose config this is.
-  static NoMemory<T> owner(const typename NoMemory<T>::Config&);
-  static SegmentCache<T> owner(const typename SegmentCache<T>::Config&);
-  static MemoryTokens<T> owner(const typename MemoryTokens<T>::Config&);
-  static DeltaMemory<T> owner(const typename DeltaMemory<T>::Config&);
-  static NeuralMemory<T> owner(const typename NeuralMemory<T>::Config&);
-  static KnnMemory<T> owner(const typename KnnMemory<T>::Config&);
-
   [[nodiscard]] static OneOf<Itself> make(const Config& config, const Random& random) {
     return std::visit(
         [&](auto chosen) {
-          using M = decltype(owner(chosen));
+          using M = decltype(Choice::owner(chosen));
           chosen.features = config.features;
           if constexpr (M::kPlace == MemoryPlace::tokens) chosen.causal = config.causal;
           return OneOf<Itself>(std::in_place_type<M>, chosen, random);
@@ -179,10 +210,6 @@ class AnyMemory {
     return std::visit(fn, parameters_.memory);
   }
   [[nodiscard]] const MemoryTokens<T>& tokens() const { return std::get<MemoryTokens<T>>(parameters_.memory); }
-  template <class M>
-  [[nodiscard]] static typename M::Parameters& grads_of(const M&, Parameters& grads) {
-    return std::get<M>(grads.memory).parameters();
-  }
   /// The part of a memory, which keeps its buffers from call to call.
   template <template <class> class Part, class M>
   [[nodiscard]] static Part<M>& room_for(const M&, OneOf<Part>& part) {
@@ -191,13 +218,11 @@ class AnyMemory {
   }
   template <class M, class S>
   [[nodiscard]] static auto& state_of(std::string_view what, const M&, S& state) {
-    auto* held = std::get_if<typename M::State>(&state.memory);
-    if (held == nullptr) {
-      constexpr const char* kNames[] = {"none", "cache", "tokens", "delta", "neural", "knn"};
-      detail::throw_value_error({what, "the state's memory"}, kNames[state.memory.index()],
-                                kNames[OneOf<StateOf>(std::in_place_type<typename M::State>).index()]);
-    }
-    return *held;
+    return Choice::template part<typename M::State>(what, state.memory);
+  }
+  template <class M>
+  [[nodiscard]] static typename M::Parameters& grads_of(std::string_view what, const M&, Parameters& grads) {
+    return Choice::template part<M>(what, grads.memory).parameters();
   }
 
   Config config_;

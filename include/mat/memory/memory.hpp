@@ -45,8 +45,14 @@ inline namespace MAT_ABI {
 //
 //     const Sequences& rows_of(const ReadCache&) const                which of the rows that read returned are whose
 //
+// and, if they are tokens, Config::causal, and as MemoryTokens has them
+//
+//     AttentionMask<T> mask(const ReadCache&) const                                     who sees whom among those rows
+//     ConstMatrixView<T> tokens_of(ConstMatrixView<T> z, ReadCache&) const              what of the stack's output is y
+//     ConstMatrixView<T> tokens_of_backward(ConstMatrixView<T> dy, ReadCache&) const
+//
 // read_backward returns dx, write_backward returns dh, both living in the cache; x, h and the states of the forward
-// must live until then. Source: design.md's contract; the equations are with each memory.
+// must live until then. The equations are with each memory.
 
 /// Where a memory enters a stack of layers.
 enum class MemoryPlace {
@@ -113,6 +119,13 @@ struct LearnsMemory<
                                                                    std::declval<typename M::Parameters&>()))>>
     : std::true_type {};
 
+template <class M, class = void>
+struct TellsRows : std::false_type {};
+template <class M>
+struct TellsRows<
+    M, std::void_t<decltype(std::declval<const M&>().rows_of(std::declval<const typename M::ReadCache&>()).count())>>
+    : std::true_type {};
+
 }  // namespace detail
 
 /// Stops the compiler with a sentence unless M keeps the contract above for the scalar T.
@@ -131,6 +144,8 @@ constexpr void check_is_memory() {
       detail::LearnsMemory<T, M>::value,
       "a memory has read_backward(dr, state, cache, dstate, grads) -> dx, write_backward(dnext, state, cache, "
       "dstate, grads) -> dh and initial_backward(dstate, grads), const");
+  static_assert(M::kPlace == MemoryPlace::nowhere || M::kPlace == MemoryPlace::branch || detail::TellsRows<M>::value,
+                "a memory whose rows are context or tokens has rows_of(cache) -> const Sequences&, const");
 }
 
 // The tensors of states are walked by for_each_parameter, as those of parameters are.

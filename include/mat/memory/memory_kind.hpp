@@ -48,5 +48,8 @@ struct MemorySize {
   Index heads = 0;  ///< Of a delta memory or of a memory of nearest rows.
 };
 
+/// The most rows of a memory, and the longest segment, that a file may ask for.
+inline constexpr Index kMostMemoryRows = 65536, kLongestSegment = 1 << 20;
+
 }  // namespace MAT_ABI
 }  // namespace mat

@@ -9,7 +9,7 @@ inline namespace MAT_ABI {
 /// The sizes of a character language model with rotary positions and norms first, whatever its memory.
 struct LanguageModelSettings {
   MemoryKind memory = MemoryKind::none;
-  Index memory_rows = 0;    ///< Of a cache or of memory tokens; 0: the memory's default.
+  Index memory_rows = 0;    ///< Of a cache, of memory tokens or of the nearest; 0: the memory's default.
   Index memory_layer = -1;  ///< The one layer with a memory; -1: every layer.
   Index segment = 64;       ///< Tokens that are read at once.
   Index vocabulary = 0;
@@ -24,10 +24,9 @@ struct LanguageModelSettings {
 template <class T>
 using AnyLanguageModel = LanguageModel<T, AnyMemory<T>>;
 
-/// A language model with the sizes and the memory of `settings`.
-/// Errors: those of LanguageModel.
+/// The config that the settings stand for.
 template <class T>
-[[nodiscard]] AnyLanguageModel<T> make_language_model(const LanguageModelSettings& settings, const Random& random) {
+[[nodiscard]] typename AnyLanguageModel<T>::Config language_model_config(const LanguageModelSettings& settings) {
   typename AnyLanguageModel<T>::Config config;
   config.vocabulary = settings.vocabulary;
   config.tied = settings.tied;
@@ -42,7 +41,13 @@ template <class T>
   encoder.layer.activation = Activation::gelu;
   encoder.layer.norm_first = true;
   encoder.layer.attention.rotary.emplace();
-  return AnyLanguageModel<T>(config, random);
+  return config;
+}
+
+/// The language model of the settings. Errors: those of LanguageModel.
+template <class T>
+[[nodiscard]] AnyLanguageModel<T> make_language_model(const LanguageModelSettings& settings, const Random& random) {
+  return AnyLanguageModel<T>(language_model_config<T>(settings), random);
 }
 
 }  // namespace MAT_ABI

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <mat/memory/any_memory.hpp>
-#include <mat/models/segment_reader.hpp>
+#include <mat/models/segment_classifier.hpp>
 
 namespace mat {
 inline namespace MAT_ABI {
@@ -19,7 +19,7 @@ struct DocumentClassifierConfig {
   MemorySize size;
 };
 
-/// Errors: those of SegmentClassifier.
+/// The classifier of a config. Errors: those of SegmentClassifier.
 template <class T>
 [[nodiscard]] DocumentClassifier<T> make_document_classifier(const DocumentClassifierConfig<T>& config,
                                                              const Random& random) {

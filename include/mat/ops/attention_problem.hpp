@@ -257,7 +257,7 @@ struct AttentionProblem {
     }
   }
 
-  /// Multiplies the weights of queries [i, i + rows) by the dropout's 0 or 1 / (1 - rate), the same in forward and
+  /// Multiplies the weights of queries [i, i + rows) by the dropout's scales, the same in forward and
   /// backward.
   void drop(Index b, Index h, Index i, Index rows, KeyRange range, T* weights, Index stride) const {
     if (dropout.rate == 0) return;

@@ -140,7 +140,6 @@ class StreamTrainer {
       copy_sequence_of_state(last, b, config_.lanes, states_, stream_of(b), streams_);
       positions_(stream_of(b)) = places_[static_cast<std::size_t>(b)] + tokens;
     }
-    fresh_.assign(fresh_.size(), false);
     ++done_;
     progress.step = done_;
     progress.loss = loss;
