@@ -2,7 +2,7 @@
 
 #include <mat/mat.hpp>
 
-// The class templates that many tests and examples use, compiled once for all of them: a program that includes this
+// The class templates that many tests use, compiled once for all of them: a test that includes this
 // header, and by the precompiled header all do, compiles its own calls and checks but not the layers below them. The
 // other half are the sources of mat_test_instantiations in tests/CMakeLists.txt. A class that is missing here costs
 // time and nothing else.
