@@ -4,6 +4,8 @@
 #include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
 
+#include <tuple>
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -58,6 +60,47 @@ TEST_CASE("memory tokens stand before and after the tokens of each sequence that
   }
   const auto y = memory.tokens_of(rows, cache);
   CHECK(test::largest_difference<double, 2>(y, x) == 0);
+}
+
+TEST_CASE("a cache of memory tokens that others have used gives the gradients of a fresh one", "[memory]") {
+  Memory::ReadCache read;
+  Memory::WriteCache write;
+  // As many rows in all, and the memory's among them in other places each time.
+  struct Use {
+    Sequences sequences;
+    Index count;
+    Memory::Write write;
+  };
+  const std::vector<Use> uses{{Sequences({3, 3}), 1, Memory::Write::end}, {Sequences({3, 3}), 1, Memory::Write::end},
+                              {Sequences({5, 1}), 1, Memory::Write::end}, {Sequences({3, 3}), 2, Memory::Write::front},
+                              {Sequences({3, 3}), 1, Memory::Write::end}, {Sequences({6, 0}), 2, Memory::Write::end}};
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    CAPTURE(i);
+    Memory::Config config;
+    config.features = 2;
+    config.count = uses[i].count;
+    config.write = uses[i].write;
+    const Memory memory(config, Random(1));
+    Memory::State state;
+    memory.initial(2, state);
+    const auto x = random_tensor<double, 2>({6, 2}, 2 * i), dy = random_tensor<double, 2>({6, 2}, 2 * i + 1);
+    Memory::State dnext = state;
+    const auto gradients = [&](Memory::ReadCache& r, Memory::WriteCache& w) {
+      Memory::State next, dstate;
+      zero_state_like(state, dstate);
+      auto grads = zeros_like(memory.parameters());
+      const auto rows = memory.read(state, x, uses[i].sequences, r);
+      memory.write(state, rows, r.sequences, next, w);
+      Matrix<double> dz(memory.tokens_of_backward(dy, r));
+      const Matrix<double> dh(memory.write_backward(dnext, state, w, dstate, grads));
+      add<double>(dz, dh, dz);
+      const Matrix<double> dx(memory.read_backward(dz, state, r, dstate, grads));
+      return std::tuple(dh, dz, dx, dstate.rows);
+    };
+    Memory::ReadCache fresh_read;
+    Memory::WriteCache fresh_write;
+    CHECK(gradients(read, write) == gradients(fresh_read, fresh_write));
+  }
 }
 
 TEST_CASE("in a causal stack read rows see each other, tokens the past, and write rows everything", "[memory]") {

@@ -66,6 +66,14 @@ class MemoryTokens {
     }
   };
 
+  /// A matrix with a row for each of the stack's, of which those that the memory or the tokens have stay 0.
+  struct Sparse {
+    Matrix<T> rows;       // [tokens + rows of memory, features]
+    Sequences sequences;  // of the rows,
+    Index count = 0;      // of which so many are memory
+    Write write = Write::end;
+  };
+
   struct ReadCache {
     Sequences tokens;     // the segment's own
     Sequences sequences;  // with the rows of memory
@@ -73,13 +81,13 @@ class MemoryTokens {
     Tensor<bool, 4> allowed;  // who sees whom, if causal: [sequences or 1, 1, longest, longest]
     Matrix<T> rows;           // the stack's input: [tokens + rows of memory, features]
     Matrix<T> y;              // its output at the tokens: [tokens, features]
-    Matrix<T> dz;             // the gradient of its output, 0 at the rows of memory: as rows
+    Sparse dz;                // the gradient of its output, 0 at the rows of memory
     Matrix<T> dx;             // [tokens, features]
   };
   struct WriteCache {
     Sequences sequences;
-    Matrix<T> z;   // [sequences * count, features]
-    Matrix<T> dh;  // the gradient of the stack's output, 0 at the tokens: [tokens + rows of memory, features]
+    Matrix<T> z;  // if gated: [sequences * count, features]
+    Sparse dh;    // the gradient of the stack's output, 0 at the tokens
   };
 
   MemoryTokens(const Config& config, const Random& random) : config_(config) {
@@ -153,11 +161,10 @@ class MemoryTokens {
   /// The backward of tokens_of: the gradient of the stack's output, 0 at the rows of memory.
   ConstMatrixView<T> tokens_of_backward(ConstMatrixView<T> dy, ReadCache& cache) const {
     check_shape("MemoryTokens::tokens_of_backward: dy", dy, {cache.tokens.rows(), config_.features});
-    cache.dz.resize(cache.rows.shape());
-    cache.dz.fill(T(0));
+    prepare(cache.sequences, cache.dz);
     for_each_sequence(cache,
-                      [&](Index length, Index with, Index without) { copy(length, dy, without, cache.dz, with); });
-    return cache.dz;
+                      [&](Index length, Index with, Index without) { copy(length, dy, without, cache.dz.rows, with); });
+    return cache.dz.rows;
   }
 
   ConstMatrixView<T> read_backward(ConstMatrixView<T> drows, const State&, ReadCache& cache, State& dstate,
@@ -190,7 +197,7 @@ class MemoryTokens {
     check_sequences("MemoryTokens::write: h", h.rows(), sequences);
     check_shape("MemoryTokens::write: state", state.rows, {sequences.count() * config_.count, config_.features});
     cache.sequences = sequences;
-    cache.z.resize(state.rows.shape());
+    if (config_.gated) cache.z.resize(state.rows.shape());
     next.rows.resize(state.rows.shape());
     for (Index b = 0; b < sequences.count(); ++b) {
       const Index row = b * config_.count;
@@ -198,11 +205,14 @@ class MemoryTokens {
         copy(config_.count, state.rows, row, next.rows, row);
         continue;
       }
+      if (!config_.gated) {
+        copy(config_.count, h, written(sequences, b), next.rows, row);
+        continue;
+      }
       copy(config_.count, h, written(sequences, b), cache.z, row);
       for (Index i = row; i < row + config_.count; ++i) {
         for (Index j = 0; j < config_.features; ++j) {
-          const T share = gate(j), z = cache.z(i, j);
-          next.rows(i, j) = config_.gated ? share * z + (T(1) - share) * state.rows(i, j) : z;
+          next.rows(i, j) = gate(j) * cache.z(i, j) + (T(1) - gate(j)) * state.rows(i, j);
         }
       }
     }
@@ -211,8 +221,7 @@ class MemoryTokens {
   ConstMatrixView<T> write_backward(const State& dnext, const State& state, WriteCache& cache, State& dstate,
                                     Parameters& grads) const {
     check_shape("MemoryTokens::write_backward: dnext", dnext.rows, state.rows.shape());
-    cache.dh.resize({cache.sequences.rows(), config_.features});
-    cache.dh.fill(T(0));
+    prepare(cache.sequences, cache.dh);
     for (Index b = 0; b < cache.sequences.count(); ++b) {
       for (Index i = 0; i < config_.count; ++i) {
         const Index row = b * config_.count + i;
@@ -220,17 +229,20 @@ class MemoryTokens {
           simd::add_scaled(config_.features, dstate.rows.view().row(row), T(1), dnext.rows.view().row(row));
           continue;
         }
-        T* const dz = cache.dh.view().row(written(cache.sequences, b) + i);
+        T* const dz = cache.dh.rows.view().row(written(cache.sequences, b) + i);
+        if (!config_.gated) {
+          std::copy_n(dnext.rows.view().row(row), config_.features, dz);
+          continue;
+        }
         for (Index j = 0; j < config_.features; ++j) {
           const T d = dnext.rows(row, j), share = gate(j);
-          dz[j] = config_.gated ? share * d : d;
-          if (!config_.gated) continue;
+          dz[j] = share * d;
           dstate.rows(row, j) += (T(1) - share) * d;
           grads.gate(j) += share * (T(1) - share) * (cache.z(row, j) - state.rows(row, j)) * d;
         }
       }
     }
-    return cache.dh;
+    return cache.dh.rows;
   }
 
  private:
@@ -241,8 +253,19 @@ class MemoryTokens {
   [[nodiscard]] Index written(const Sequences& sequences, Index b) const {
     return config_.write == Write::end ? sequences.end(b) - config_.count : sequences.begin(b);
   }
-  [[nodiscard]] T gate(Index j) const { return config_.gated ? sigmoid(parameters_.gate(j)) : T(1); }
+  [[nodiscard]] T gate(Index j) const { return sigmoid(parameters_.gate(j)); }
 
+  /// Zeros, but for the rows that are written in any case: segment after segment of the same lengths that saves a pass
+  /// over all rows, for a few of them.
+  void prepare(const Sequences& sequences, Sparse& d) const {
+    const bool same = d.sequences == sequences && d.count == config_.count && d.write == config_.write;
+    if (same && d.rows.cols() == config_.features) return;
+    d.rows.resize({sequences.rows(), config_.features});
+    d.rows.fill(T(0));
+    d.sequences = sequences;
+    d.count = config_.count;
+    d.write = config_.write;
+  }
   static void copy(Index count, ConstMatrixView<T> from, Index from_row, MatrixView<T> to, Index to_row) {
     for (Index i = 0; i < count; ++i) std::copy_n(from.row(from_row + i), from.cols(), to.row(to_row + i));
   }
