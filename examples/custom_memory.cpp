@@ -75,7 +75,7 @@ class RunningSum {
 
 using Model = mat::RecurrentEncoder<double, RunningSum>;
 
-// Three segments of two sequences; the loss is <y, 1> of the last alone, so what came before is reached by memory only.
+// Three segments of two sequences; the loss is <y, dy> of the last alone: what came before is reached by memory only.
 struct Story {
   std::vector<Sequences> sequences{Sequences({2, 3}), Sequences({3, 0}), Sequences({1, 2})};
   std::vector<Matrix<double>> x{Matrix<double>({5, 4}), Matrix<double>({3, 4}), Matrix<double>({3, 4})};
@@ -92,8 +92,8 @@ int main() {
   Model model(config, mat::Random(1));
   Story story;
   for (Matrix<double>& x : story.x) mat::initialize_normal<double>(x, 1.0, mat::Random(2).split(x.size()));
-  Matrix<double> ones({3, 4}), none({5, 4});
-  mat::initialize_normal<double>(ones, 1.0, mat::Random(3));
+  Matrix<double> last_dy({3, 4}), none({5, 4});
+  mat::initialize_normal<double>(last_dy, 1.0, mat::Random(3));
 
   const auto loss = [&] {
     Model::State state, next;
@@ -103,14 +103,16 @@ int main() {
     for (Index i = 0; i < 3; ++i) {
       const auto y = model.forward(story.segment(i), state, &next, {}, cache);
       std::swap(state, next);
-      for (Index k = 0; i == 2 && k < y.size(); ++k) sum += y.data()[k] * ones.data()[k];
+      for (Index k = 0; i == 2 && k < y.size(); ++k) sum += y.data()[k] * last_dy.data()[k];
     }
     return sum;
   };
   const mat::Recurrence<Model> recurrence({});
   mat::Recurrence<Model>::Cache cache;
   Model::Parameters grads = mat::zeros_like(model.parameters());
-  const auto dy = [&](Index i, Rows y) -> Rows { return i == 2 ? ones.view() : none.view().middle_rows(0, y.rows()); };
+  const auto dy = [&](Index i, Rows y) -> Rows {
+    return i == 2 ? last_dy.view() : none.view().middle_rows(0, y.rows());
+  };
   recurrence.backward(
       model, 3, [&](Index i) { return story.segment(i); }, {}, dy, {}, cache, grads);
 

@@ -12,6 +12,7 @@
 #include <mat/models/sampling.hpp>
 #include <mat/training/stream_evaluation.hpp>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <filesystem>

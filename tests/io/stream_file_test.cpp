@@ -44,3 +44,11 @@ TEST_CASE("a file that is no stream, or one of another segment, is refused and c
   CHECK(stream.position() == 6);
   CHECK(longer.position() == 0);
 }
+
+TEST_CASE("a stream of ids is not restored with tokens of two numbers", "[io]") {
+  const Model model(test::small_model_config<Model>(7), Random(3));
+  Stream<Model> stream(model, {6});
+  const Model::State state = stream.state();
+  CHECK_THROWS_WITH(stream.restore(state, {1, 2, 3, 4}, 2, 4), "Stream::restore: width is 2, expected 1, as ids have");
+  CHECK(stream.position() == 0);
+}

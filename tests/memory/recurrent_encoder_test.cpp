@@ -2,6 +2,7 @@
 #include "support/gradients.hpp"
 
 #include <mat/memory/delta_memory.hpp>
+#include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
 
 using namespace mat;
@@ -54,4 +55,13 @@ TEST_CASE("RecurrentEncoder refuses a segment that does not fit", "[memory]") {
                     "RecurrentEncoder::forward: the state's memories is 1, expected those of the encoder, 2");
   CHECK_THROWS_WITH(encoder.forward({x, nullptr}, state, &next, {}, cache),
                     "RecurrentEncoder::forward: x is without sequences, expected the Sequences that divide its tokens");
+}
+
+TEST_CASE("memory tokens need a layer to pass through", "[memory]") {
+  using Encoder = RecurrentEncoder<float, MemoryTokens<float>>;
+  Encoder::Config config;
+  config.encoder.num_layers = 0;
+  config.encoder.layer.d_model = 4;
+  CHECK_THROWS_WITH(Encoder(config, Random(1)),
+                    "RecurrentEncoder: num_layers is 0, expected at least 1 with memory tokens");
 }

@@ -36,6 +36,7 @@ namespace detail {
 
 /// The sizes in the settings are those of the tensors, so that a file takes no more memory than it has bytes.
 inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s) {
+  check_value(s.layers >= 1, "the layers", s.layers, "at least 1");
   check_matrix(file, "embedding.weight", s.vocabulary, s.dim);
   for (Index i = 0; i < s.layers; ++i) {
     const std::string layer = "decoder.encoder.layers." + std::to_string(i) + ".";

@@ -38,7 +38,7 @@ void save_stream(const std::string& path, const Stream<Model>& stream) {
 }
 
 /// Brings a stream of the same model and segment to where the saved one was: it goes on with the same bits.
-/// Errors: FileError for a file that is no stream, or one of another model or segment,
+/// Errors: FileError for a file that is no stream, or one of another segment or other shapes,
 ///         `load_stream: a.safetensors is no stream of this model: its segment is '4', expected '5'`; then the stream
 ///         is as it was.
 template <class Model>

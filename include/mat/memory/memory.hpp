@@ -15,9 +15,9 @@ inline namespace MAT_ABI {
 // The contract of a memory that persists: what is read from it is a function of a state, and what is written to it is
 // the next state. A stream of any length is read segment by segment, at constant cost and size.
 //
-//     State state = memory.initial(batch)                       one value for all sequences of a batch
-//     r    = memory.read(state, x, sequences, cache)            before the layer: what the past says to each token
-//     next = memory.write(state, h, sequences, next, cache)     after it: what the segment leaves behind
+//     memory.initial(batch, state)                       one value for all sequences of a batch
+//     r = memory.read(state, x, sequences, cache)        before the layer: what the past says to each token
+//     memory.write(state, h, sequences, next, cache)     after it: `next` is what the segment leaves behind
 //
 // Laws. Reading comes before writing in every segment, so that nothing of a segment reaches itself through the memory.
 // `write` is out of place: a state that was is never changed, so a checkpoint, a fork or a resumed stream is a copy. A
@@ -27,7 +27,9 @@ inline namespace MAT_ABI {
 // A memory is a class M<T> with
 //
 //     static constexpr MemoryPlace kPlace
-//     Config, Parameters (with visit), config(), parameters()                            as every layer
+//     Config            with `Index features`, which the stack sets to its d_model
+//     M(const Config&, const Random&)
+//     Parameters (with visit), parameters()                                              as every layer
 //     State             plain tensors and `static void visit(visitor, state...)`, as Parameters: each holds as many
 //                       numbers for every sequence of the batch, one sequence after the other. It is also the type of
 //                       its gradient, in which tensors that have no gradient stay 0
@@ -45,7 +47,8 @@ inline namespace MAT_ABI {
 //
 //     const Sequences& rows_of(const ReadCache&) const                which of the rows that read returned are whose
 //
-// and, if they are tokens, Config::causal, and as MemoryTokens has them
+// Rows that are context must not depend on x: the stack drops the dx of their read_backward. And, if they are tokens,
+// whose write is given the stack's output with the sequences of rows_of, Config::causal, and as MemoryTokens has them
 //
 //     AttentionMask<T> mask(const ReadCache&) const                                     who sees whom among those rows
 //     ConstMatrixView<T> tokens_of(ConstMatrixView<T> z, ReadCache&) const              what of the stack's output is y

@@ -42,7 +42,7 @@ inline constexpr std::array<MemoryKind, 7> kMemoryKinds{MemoryKind::none,  Memor
                             "none, cache, tokens, delta, additive, neural or knn");
 }
 
-/// What is the same for every kind of memory; 0: the memory's own default.
+/// Sizes that some kinds of memory have, and the others ignore; 0: the memory's own default.
 struct MemorySize {
   Index rows = 0;   ///< Of a cache, of memory tokens or of a memory of nearest rows.
   Index heads = 0;  ///< Of a delta memory or of a memory of nearest rows.

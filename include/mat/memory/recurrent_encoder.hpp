@@ -86,6 +86,8 @@ class RecurrentEncoder {
     const Index layers = config.encoder.num_layers;
     check_value(config.memory_layer >= kEveryLayer && config.memory_layer < layers, "RecurrentEncoder: memory_layer",
                 config.memory_layer, "-1 or below num_layers, ", layers);
+    check_value(layers >= 1 || place() != MemoryPlace::tokens, "RecurrentEncoder: num_layers", layers,
+                "at least 1 with memory tokens");
     config_.memory.features = config.encoder.layer.d_model;
     if constexpr (may_be_at(MemoryPlace::tokens)) config_.memory.causal = config.causal;
     for (Index i = 0; i < memories(); ++i) {

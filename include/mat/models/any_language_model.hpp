@@ -10,8 +10,8 @@ inline namespace MAT_ABI {
 struct LanguageModelSettings {
   MemoryKind memory = MemoryKind::none;
   Index memory_rows = 0;    ///< Of a cache, of memory tokens or of the nearest; 0: the memory's default.
-  Index memory_layer = -1;  ///< The one layer with a memory; -1: every layer.
-  Index segment = 64;       ///< Tokens that are read at once.
+  Index memory_layer = -1;  ///< The one layer with a memory; -1: every layer. Memory tokens pass through all.
+  Index segment = 64;       ///< Tokens that trainers and streams read at once.
   Index vocabulary = 0;
   Index dim = 128;
   Index hidden = 512;

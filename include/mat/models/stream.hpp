@@ -104,9 +104,10 @@ class Stream {
   }
   /// Numbers of a token: 1 for ids.
   [[nodiscard]] Index width() const { return width_; }
-  /// To where another stream of the same model was; `pending` holds tokens of `width` numbers.
+  /// To where another stream of the same model was; `pending` holds tokens of `width` numbers, 1 for ids.
   void restore(const State& state, const std::vector<Token>& pending, Index width, Index position) {
     const Index count = static_cast<Index>(pending.size());
+    if constexpr (Tokens::kRank == 1) check_value(width == 1, "Stream::restore: width", width, "1, as ids have");
     check_value(width >= 1 && count % width == 0, "Stream::restore: width", width, "a divisor of the pending numbers, ",
                 count);
     check_value(count / width < config_.segment, "Stream::restore: pending tokens", count / width, "fewer than ",
@@ -125,6 +126,10 @@ class Stream {
   /// The same with a cache that many streams share: what one stream then has to itself is what it keeps.
   Output push(Tokens tokens, Cache& cache) {
     const Index count = tokens.size(0);
+    if constexpr (Tokens::kRank == 2) {
+      check_value(pending_.empty() || tokens.cols() == width_, "Stream::push: numbers of a token", tokens.cols(),
+                  "as many as before, ", width_);
+    }
     width_ = Tokens::kRank == 1 ? 1 : tokens.cols();
     for (Index done = 0; done < count;) {
       const Index before = static_cast<Index>(pending_.size()) / width_;
