@@ -68,3 +68,25 @@ TEST_CASE("a file that is no language model is refused with the reason", "[io]")
                                                    " is no language model: the number of characters is 2, "
                                                    "expected 5");
 }
+
+TEST_CASE("memory tokens that the settings ask for and the tensors do not have are refused", "[io]") {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path("model.safetensors");
+  auto settings = small_settings(MemoryKind::tokens);
+  const auto model = make_language_model<float>(settings, Random(7));
+  const auto message = [&](Index rows) {
+    settings.memory_rows = rows;
+    save_language_model(path, {settings, Alphabet({"\n", "a", "b", "c"}), model});
+    try {
+      static_cast<void>(load_language_model(path));
+    } catch (const FileError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string refused = "load_language_model: " + path + " is no language model: ";
+  CHECK(message(3).empty());
+  CHECK(message(60000) ==
+        refused + "tensor 'decoder.memories.0.memory' is [3, 8], expected [60000, 8], as its settings say");
+  CHECK(message(65537) == refused + "the rows of memory is 65537, expected at least 0 and at most 65536");
+}

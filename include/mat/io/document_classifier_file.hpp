@@ -40,13 +40,9 @@ namespace detail {
   auto config = settings_from_json<DocumentClassifierConfig<float>>(Json::parse(metadata_text(file, "model"), "model"));
   auto [vocabulary, labels] = read_words_and_labels(file, config.text);
   check_sizes(file, config.text, {"encoder.encoder.layers.", ""});
-  check_value(config.size.rows >= 0 && config.size.rows <= kMostMemoryRows, "the rows of memory", config.size.rows,
-              "at least 0 and at most ", kMostMemoryRows);
+  check_memory_rows(file, config.memory, config.size.rows, "encoder.memories.0.memory", config.text.dim);
   check_value(config.size.heads >= 0 && config.size.heads <= config.text.dim, "the heads of memory", config.size.heads,
               "at least 0 and at most the features, ", config.text.dim);
-  if (config.memory == MemoryKind::tokens && config.size.rows > 0) {
-    check_matrix(file, "encoder.memories.0.memory", config.size.rows, config.text.dim);
-  }
   auto model = make_document_classifier<float>(config, Random());
   load_parameters(file, model.parameters());
   return {std::move(vocabulary), std::move(labels), config, std::move(model)};

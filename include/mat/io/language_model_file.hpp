@@ -45,11 +45,7 @@ inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s)
   }
   check_value(s.segment >= 1 && s.segment <= kLongestSegment, "the segment", s.segment, "at least 1 and at most ",
               kLongestSegment);
-  check_value(s.memory_rows >= 0 && s.memory_rows <= kMostMemoryRows, "the rows of memory", s.memory_rows,
-              "at least 0 and at most ", kMostMemoryRows);
-  if (s.memory == MemoryKind::tokens && s.memory_rows > 0) {
-    check_matrix(file, "decoder.memories.0.memory", s.memory_rows, s.dim);
-  }
+  check_memory_rows(file, s.memory, s.memory_rows, "decoder.memories.0.memory", s.dim);
 }
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/io/checkpoint.hpp>
+#include <mat/memory/memory_kind.hpp>
 
 #include <charconv>
 
@@ -60,6 +61,15 @@ inline void check_matrix(const Safetensors& file, const std::string& name, Index
   if (std::equal(actual.begin(), actual.end(), expected.begin(), expected.end())) return;
   detail::throw_shape_error("tensor " + detail::in_quotes(name), shape_to_string(actual.data(), actual.size()),
                             shape_to_string(expected.data(), 2) + ", as its settings say");
+}
+
+/// Throws unless the rows of a memory, which settings ask for, are few enough, and if they are learned those of
+/// `tensor`. Errors: ValueError, ShapeError.
+inline void check_memory_rows(const Safetensors& file, MemoryKind memory, Index rows, const std::string& tensor,
+                              Index features) {
+  check_value(rows >= 0 && rows <= kMostMemoryRows, "the rows of memory", rows, "at least 0 and at most ",
+              kMostMemoryRows);
+  if (memory == MemoryKind::tokens && rows > 0) check_matrix(file, tensor, rows, features);
 }
 
 /// What `read` makes of a safetensors file; `function` is who asks and `kind` what the file should be.

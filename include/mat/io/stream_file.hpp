@@ -53,9 +53,8 @@ void load_stream(const std::string& path, Stream<Model>& stream) {
     load_parameters(file, state, options);
     const std::vector<Token> pending = file.values<Token>("pending");
     stream.restore(state, pending, metadata_number(file, "width"), metadata_number(file, "position"));
-    return stream.position();
   };
-  static_cast<void>(read_model_file(path, "load_stream", "stream of this model", read));
+  read_model_file(path, "load_stream", "stream of this model", read);
 }
 
 }  // namespace MAT_ABI

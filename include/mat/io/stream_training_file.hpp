@@ -49,9 +49,8 @@ void load_stream_training(const std::string& path, Model& model, StreamTrainer<M
     read_trainer.restore(done);
     trainer = std::move(read_trainer);
     model.parameters() = std::move(parameters);
-    return done;
   };
-  static_cast<void>(read_model_file(path, "load_stream_training", "training like this one", read));
+  read_model_file(path, "load_stream_training", "training like this one", read);
 }
 
 }  // namespace MAT_ABI

@@ -212,7 +212,8 @@ class MemoryTokens {
       copy(config_.count, h, written(sequences, b), cache.z, row);
       for (Index i = row; i < row + config_.count; ++i) {
         for (Index j = 0; j < config_.features; ++j) {
-          next.rows(i, j) = gate(j) * cache.z(i, j) + (T(1) - gate(j)) * state.rows(i, j);
+          const T share = gate(j);
+          next.rows(i, j) = share * cache.z(i, j) + (T(1) - share) * state.rows(i, j);
         }
       }
     }
