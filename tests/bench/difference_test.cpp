@@ -2,6 +2,8 @@
 
 #include <bench/difference.hpp>
 
+namespace difference_test {
+
 namespace {
 
 using bench::difference;
@@ -46,3 +48,5 @@ TEST_CASE("difference is infinite for other arrays") {
 }
 
 }  // namespace
+
+}  // namespace difference_test

@@ -4,6 +4,8 @@
 
 #include <mat/blocks/encoder_layer.hpp>
 
+namespace encoder_layer_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -167,3 +169,5 @@ TEST_CASE("a layer says which earlier tokens do not fit", "[blocks]") {
   CHECK_THROWS_WITH(layer.forward(x, three, {rows, &one}, {}, cache),
                     "MultiHeadAttention::forward: sequences of earlier is 1, expected as many as of x, 2");
 }
+
+}  // namespace encoder_layer_test

@@ -5,6 +5,8 @@
 
 #include <mat/blocks/packed_decoder.hpp>
 
+namespace packed_decoder_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 using mat::test::same_bits;
@@ -118,3 +120,5 @@ TEST_CASE("a packed decoder says what is wrong", "[blocks]") {
   CHECK_THROWS_WITH(packed.extend({x, four, four}, memory, earlier, cache),
                     "PackedDecoder::extend: memory's layers is 2, expected those of the decoder, 3");
 }
+
+}  // namespace packed_decoder_test

@@ -5,6 +5,8 @@
 
 #include <mat/blocks/packed_encoder.hpp>
 
+namespace packed_encoder_test {
+
 using namespace mat;
 using mat::test::largest_difference;
 using mat::test::random_tensor;
@@ -180,3 +182,5 @@ TEST_CASE("a packed encoder and its cache say what is wrong", "[blocks]") {
   CHECK_THROWS_WITH(PackedEncoder<float>(TransformerEncoder<float>(config, Random(1))),
                     "PackedSelfAttention: relative positions is 1, expected 0");
 }
+
+}  // namespace packed_encoder_test

@@ -4,6 +4,8 @@
 
 #include <mat/blocks/transformer_decoder.hpp>
 
+namespace transformer_decoder_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -240,3 +242,5 @@ TEST_CASE("a decoder says what does not fit", "[blocks]") {
   CHECK_THROWS_WITH(decoder.forward({tgt, memory, &three, &pair, {}}, {}, cache),
                     "attention_forward: the number of key sequences is 2, expected that of the queries, 1");
 }
+
+}  // namespace transformer_decoder_test

@@ -3,6 +3,8 @@
 
 #include <mat/blocks/transformer_encoder.hpp>
 
+namespace transformer_encoder_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -136,3 +138,5 @@ TEST_CASE("a NaN in one sequence leaves the others as they are", "[blocks]") {
   CHECK(largest_difference<float, 2>(y.middle_rows(9, 3), y_soiled.middle_rows(9, 3)) == 0);
   CHECK(std::isnan(y_soiled(6, 0)));
 }
+
+}  // namespace transformer_encoder_test

@@ -1,5 +1,6 @@
 #include "conformance/onnx_node.hpp"
-#include "conformance/torch_training.hpp"
+#include "conformance/parameter_list.hpp"
+#include "conformance/torch_settings.hpp"
 
 #include <mat/ops/softmax.hpp>
 

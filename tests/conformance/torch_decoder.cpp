@@ -1,4 +1,5 @@
-#include "conformance/torch_models.hpp"
+#include "conformance/batch_layout.hpp"
+#include "conformance/torch_settings.hpp"
 
 #include <mat/models/transformer.hpp>
 

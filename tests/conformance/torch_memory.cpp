@@ -44,7 +44,7 @@ void run_delta_rule(const Case& c, Results& results) {
 
 /// The library keeps S and z in one matrix, z as its last column; here as the rows of [S z].
 template <class T>
-[[nodiscard]] Matrix<T> joined(const Array<T>& s, const Array<T>& z) {
+[[nodiscard]] Matrix<T> memory_of(const Array<T>& s, const Array<T>& z) {
   const Index rows = z.size(), cols = s.dim(-1);
   Matrix<T> both({rows, cols + 1});
   for (Index i = 0; i < rows; ++i) {
@@ -70,8 +70,8 @@ void run_linear_memory(const Case& c, Results& results) {
   const Sequences sequences = Sequences::single(q.dim(0));
   const LinearMemoryInputs<T> inputs{matrix_of(q), matrix_of(k), matrix_of(v), 1, static_cast<T>(c.real("eps", 1e-6)),
                                      sequences};
-  Matrix<T> state = joined(c.array<T>("input.S0"), c.array<T>("input.z0"));
-  Matrix<T> dstate = joined(c.array<T>("grad_output.S"), c.array<T>("grad_output.z"));
+  Matrix<T> state = memory_of(c.array<T>("input.S0"), c.array<T>("input.z0"));
+  Matrix<T> dstate = memory_of(c.array<T>("grad_output.S"), c.array<T>("grad_output.z"));
   LinearMemoryCache<T> cache;
   results.set("output.o", array_of(linear_memory_forward<T>(inputs, state, cache), c.shape("output.o")));
   set_parts(state, "output.S", "output.z", c, results, "output.S", "output.z");
@@ -136,7 +136,7 @@ void run_infini_attention(const Case& c, Results& results) {
   set_parts(states[segments].matrix, "output.M", "output.z", c, results, "output.M", "output.z");
 
   auto grads = zeros_like(layer.parameters());
-  typename InfiniAttention<T>::State dnext{joined(c.array<T>("grad_output.M"), c.array<T>("grad_output.z"))}, dstate;
+  typename InfiniAttention<T>::State dnext{memory_of(c.array<T>("grad_output.M"), c.array<T>("grad_output.z"))}, dstate;
   for (std::size_t i = segments; i-- > 0;) {
     const Array<T> dy = layouts[i].rows(c.array<T>(name("grad_output.y", i)));
     zero_state_like(dnext, dstate);

@@ -1,6 +1,6 @@
 #include "conformance/batch_layout.hpp"
 #include "conformance/suites.hpp"
-#include "conformance/torch_layers.hpp"
+#include "conformance/torch_settings.hpp"
 
 #include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/recurrent_encoder.hpp>

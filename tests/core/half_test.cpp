@@ -4,6 +4,8 @@
 
 #include <limits>
 
+namespace half_test {
+
 using namespace mat;
 
 namespace {
@@ -54,3 +56,5 @@ TEST_CASE("what 16 bits cannot hold becomes infinite", "[core]") {
   CHECK(is_nan(to_float16(std::numeric_limits<float>::quiet_NaN())));
   CHECK(is_nan(to_bfloat16(std::numeric_limits<float>::quiet_NaN())));
 }
+
+}  // namespace half_test

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+namespace parallel_test {
+
 using namespace mat;
 
 TEST_CASE("parallel_for runs every item once, on threads that exist", "[core]") {
@@ -33,3 +35,5 @@ TEST_CASE("no items are no calls", "[core]") {
   parallel_for(0, kParallelGrain, [&](Index, Index) { called = true; });
   CHECK_FALSE(called);
 }
+
+}  // namespace parallel_test

@@ -7,6 +7,8 @@
 #include <set>
 #include <vector>
 
+namespace random_test {
+
 using namespace mat;
 
 TEST_CASE("the generator is Philox4x32-10", "[core]") {
@@ -71,3 +73,5 @@ TEST_CASE("shuffle keeps every element and puts them in another order", "[core]"
   CHECK(order.front() == 0);
   CHECK(order.back() == 99);
 }
+
+}  // namespace random_test

@@ -2,6 +2,8 @@
 
 #include <mat/core/sequences.hpp>
 
+namespace sequences_test {
+
 using namespace mat;
 
 TEST_CASE("sequences lie one after the other", "[core]") {
@@ -62,3 +64,5 @@ TEST_CASE("tokens that the sequences do not divide are refused", "[core]") {
   CHECK_THROWS_WITH(check_sequences("f: x", 4, Sequences({3, 2})),
                     "f: x is 4 tokens, expected 5, the rows of its sequences");
 }
+
+}  // namespace sequences_test

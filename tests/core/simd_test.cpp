@@ -5,6 +5,8 @@
 
 #include <vector>
 
+namespace simd_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -143,3 +145,5 @@ TEMPLATE_TEST_CASE("set_scaled multiplies every element, also in place", "[core]
     for (std::size_t i = 0; i + 1 < x.size(); ++i) CHECK(x[i] == y[i]);
   }
 }
+
+}  // namespace simd_test

@@ -2,6 +2,8 @@
 
 #include <mat/core/tensor.hpp>
 
+namespace tensor_test {
+
 using namespace mat;
 
 TEST_CASE("a tensor is a plain value", "[core]") {
@@ -105,3 +107,5 @@ TEST_CASE("a shape error names the place, the shape and what is expected", "[cor
   CHECK_THROWS_AS(check_shape("f: x", view, {kAny, 5}), ShapeError);
   CHECK_THROWS_WITH(check_shape("f: x", view, {kAny, 5}), "f: x is [12, 7], expected [*, 5]");
 }
+
+}  // namespace tensor_test

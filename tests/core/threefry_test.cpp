@@ -4,6 +4,8 @@
 
 #include <array>
 
+namespace threefry_test {
+
 using namespace mat;
 
 namespace {
@@ -36,3 +38,5 @@ TEST_CASE("lanes are the blocks of counters that follow each other", "[core]") {
   CHECK(block<13, 1>(random, 1, 0) != block<13, 1>(random, 2, 0));
   CHECK(block<13, 1>(random, 1, 0) != block<13, 1>(random.split(1), 1, 0));
 }
+
+}  // namespace threefry_test

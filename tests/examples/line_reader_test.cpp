@@ -5,6 +5,8 @@
 
 #include <examples/support/line_reader.hpp>
 
+namespace line_reader_test {
+
 using example::LineReader;
 using example::read_lines;
 using Lines = std::vector<std::string>;
@@ -65,3 +67,5 @@ TEST_CASE("LineReader: the next line is ready once its end has come", "[examples
   CHECK(!reader.next(line));
   CHECK(reader.line() == 2);
 }
+
+}  // namespace line_reader_test

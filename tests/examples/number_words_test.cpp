@@ -3,6 +3,8 @@
 #include <examples/support/number_words.hpp>
 #include <set>
 
+namespace number_words_test {
+
 using namespace example;
 
 TEST_CASE("Numbers in words", "[examples]") {
@@ -61,3 +63,5 @@ TEST_CASE("NumberDraw: each number once, short ones among them, the same for equ
   }
   CHECK(below_1000 > 500);
 }
+
+}  // namespace number_words_test

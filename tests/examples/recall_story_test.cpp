@@ -3,6 +3,8 @@
 #include <examples/support/recall_story.hpp>
 #include <set>
 
+namespace recall_story_test {
+
 using namespace example;
 using mat::Random;
 
@@ -99,3 +101,5 @@ TEST_CASE("Stories that cannot be told are refused", "[examples]") {
   CHECK_THROWS_WITH(RecallStoryteller(config_of(1, 9, 13)),
                     "RecallStoryteller: things is 13, expected at least 1 and at most 12");
 }
+
+}  // namespace recall_story_test

@@ -2,6 +2,8 @@
 
 #include <examples/support/translation_report.hpp>
 
+namespace translation_report_test {
+
 using example::Alignment;
 using example::TranslationReport;
 
@@ -54,3 +56,5 @@ TEST_CASE("A report of a training draws the curves that there are", "[examples]"
   CHECK(curves({epoch(3, 10)}) == 2);
   CHECK(curves({}) == 0);
 }
+
+}  // namespace translation_report_test

@@ -2,6 +2,8 @@
 
 #include <mat/io/alphabet.hpp>
 
+namespace alphabet_test {
+
 using namespace mat;
 
 TEST_CASE("an alphabet has the characters of a text, in the order of their bytes", "[io]") {
@@ -30,3 +32,5 @@ TEST_CASE("an empty alphabet knows no character", "[io]") {
   CHECK(Alphabet().size() == 1);
   CHECK(Alphabet::of("").encode("x") == std::vector<Index>{0});
 }
+
+}  // namespace alphabet_test

@@ -2,6 +2,8 @@
 
 #include <mat/io/base64.hpp>
 
+namespace base64_test {
+
 using namespace mat;
 
 TEST_CASE("base64: the test vectors of RFC 4648", "[io]") {
@@ -31,3 +33,5 @@ TEST_CASE("base64: other texts are refused", "[io]") {
   CHECK_THROWS_WITH(from_base64("Z!9v"), "from_base64: character 1 is none of base64");
   CHECK_THROWS_WITH(from_base64("Zg==Zg=="), "from_base64: character 2 is none of base64");
 }
+
+}  // namespace base64_test

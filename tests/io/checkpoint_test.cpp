@@ -3,6 +3,8 @@
 
 #include <mat/io/checkpoint.hpp>
 
+namespace checkpoint_test {
+
 using mat::LoadOptions;
 using mat::LoadReport;
 using mat::Safetensors;
@@ -216,3 +218,5 @@ TEST_CASE("two parameters may share one tensor of the file", "[io]") {
   CHECK(model.layers[0].values.weight == tied);
   CHECK(model.layers[1].values.weight == tied);
 }
+
+}  // namespace checkpoint_test

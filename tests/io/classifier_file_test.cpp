@@ -3,6 +3,8 @@
 
 #include <mat/io/classifier_file.hpp>
 
+namespace classifier_file_test {
+
 using mat::FileError;
 using mat::Index;
 using mat::LabelledText;
@@ -204,3 +206,5 @@ TEST_CASE("a classifier that cannot be written leaves nothing", "[io]") {
                     "DurableFile: " + folder.path("none/m") + " cannot be created: No such file or directory");
   CHECK(folder.count() == 0);
 }
+
+}  // namespace classifier_file_test

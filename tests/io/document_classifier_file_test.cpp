@@ -3,6 +3,8 @@
 
 #include <mat/io/document_classifier_file.hpp>
 
+namespace document_classifier_file_test {
+
 using mat::Index;
 using mat::LabelledText;
 using mat::MemoryKind;
@@ -127,3 +129,5 @@ TEST_CASE("settings of a document classifier that its tensors do not have are re
       message("hidden", Index{1} << 40) ==
       "tensor 'encoder.encoder.layers.0.linear1.weight' is [12, 8], expected [1099511627776, 8], as its settings say");
 }
+
+}  // namespace document_classifier_file_test

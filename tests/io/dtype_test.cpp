@@ -4,6 +4,8 @@
 
 #include <string>
 
+namespace dtype_test {
+
 using mat::Dtype;
 
 namespace {
@@ -88,3 +90,5 @@ TEST_CASE("an integer holds exactly the whole numbers in its range", "[io]") {
   CHECK_FALSE(holds_exactly<std::int64_t>(std::numeric_limits<double>::quiet_NaN()));
   CHECK_FALSE(holds_exactly<std::int64_t>(std::numeric_limits<float>::infinity()));
 }
+
+}  // namespace dtype_test

@@ -12,6 +12,8 @@
 #include <unistd.h>
 #endif
 
+namespace durable_file_test {
+
 using mat::DurableFile;
 
 TEST_CASE("a committed file replaces the old one and leaves nothing else behind", "[io]") {
@@ -138,3 +140,5 @@ TEST_CASE("a program killed while it writes leaves the old file", "[io]") {
 }
 
 #endif
+
+}  // namespace durable_file_test

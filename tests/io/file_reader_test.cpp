@@ -4,6 +4,8 @@
 #include <mat/io/durable_file.hpp>
 #include <mat/io/file_reader.hpp>
 
+namespace file_reader_test {
+
 TEST_CASE("a file is read part by part", "[io]") {
   const mat::test::TemporaryFolder folder;
   const std::string bytes("0123\0 456\n", 10);
@@ -38,3 +40,5 @@ TEST_CASE("a file that ends early is refused", "[io]") {
   CHECK_THROWS_WITH(reader.read(5),
                     "FileReader: " + folder.path("a") + " ended after 3 bytes of 5: somebody shortened it meanwhile");
 }
+
+}  // namespace file_reader_test

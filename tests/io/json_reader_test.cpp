@@ -2,6 +2,8 @@
 
 #include <mat/io/json_reader.hpp>
 
+namespace json_reader_test {
+
 using mat::FileError;
 using mat::JsonReader;
 
@@ -170,3 +172,5 @@ TEST_CASE("brackets may be open 64 deep and no deeper", "[io]") {
 TEST_CASE("equal keys of different objects are no repetition", "[io]") {
   CHECK_NOTHROW(read_all(R"({"a":{"a":1},"b":{"a":1}})"));
 }
+
+}  // namespace json_reader_test

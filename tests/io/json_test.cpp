@@ -2,6 +2,8 @@
 
 #include <mat/io/json.hpp>
 
+namespace json_test {
+
 using mat::Json;
 
 TEST_CASE("a JSON value keeps the order of its members and writes what it read", "[io]") {
@@ -66,3 +68,5 @@ TEST_CASE("a malformed JSON text is refused with the name of its source", "[io]"
   CHECK_THROWS_WITH(Json::parse("[1,"), "Json::parse: byte 3 is the end, expected a value");
   CHECK_THROWS_WITH(Json::parse("[1]]", "config.json"), "Json::parse: config.json: byte 3 is ']', expected the end");
 }
+
+}  // namespace json_test

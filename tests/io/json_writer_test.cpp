@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 
+namespace json_writer_test {
+
 namespace {
 
 std::string written(double number) {
@@ -63,3 +65,5 @@ TEST_CASE("a string that is not UTF-8 is refused", "[io]") {
   CHECK_THROWS_WITH(written("ab\xFF"),
                     "append_json_string: byte 2 of a string of 3 bytes is not valid, expected UTF-8");
 }
+
+}  // namespace json_writer_test

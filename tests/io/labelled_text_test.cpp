@@ -4,6 +4,8 @@
 #include <mat/io/durable_file.hpp>
 #include <mat/io/labelled_text.hpp>
 
+namespace labelled_text_test {
+
 using mat::FileError;
 using mat::LabelledText;
 using mat::LabelledTextReader;
@@ -130,3 +132,5 @@ TEST_CASE("a label that is not among the known ones is refused with its line", "
   CHECK_THROWS_WITH(mat::read_labelled_text(file.path, {"a", "b c"}),
                     file.message("line 4 has the label 'd', expected one of 'a', 'b c'"));
 }
+
+}  // namespace labelled_text_test

@@ -3,6 +3,8 @@
 
 #include <mat/io/language_model_file.hpp>
 
+namespace language_model_file_test {
+
 using namespace mat;
 
 namespace {
@@ -90,3 +92,5 @@ TEST_CASE("memory tokens that the settings ask for and the tensors do not have a
         refused + "tensor 'decoder.memories.0.memory' is [3, 8], expected [60000, 8], as its settings say");
   CHECK(message(65537) == refused + "the rows of memory is 65537, expected at least 0 and at most 65536");
 }
+
+}  // namespace language_model_file_test

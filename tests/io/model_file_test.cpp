@@ -3,6 +3,8 @@
 
 #include <mat/io/model_file.hpp>
 
+namespace model_file_test {
+
 using namespace mat;
 
 namespace {
@@ -39,3 +41,5 @@ TEST_CASE("a number of the metadata is a whole one of at least 0 and nothing els
     CHECK_THROWS_WITH(number(text), "its steps is '" + text + "', expected a number of at least 0");
   }
 }
+
+}  // namespace model_file_test

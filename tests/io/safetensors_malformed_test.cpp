@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+namespace safetensors_malformed_test {
+
 using mat::FileError;
 using mat::Json;
 using mat::Safetensors;
@@ -106,3 +108,5 @@ TEST_CASE("no proper prefix of a file with tensors is read", "[io]") {
   }
   CHECK(prefixes > 500);
 }
+
+}  // namespace safetensors_malformed_test

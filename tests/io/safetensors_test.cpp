@@ -5,6 +5,8 @@
 #include <mat/io/durable_file.hpp>
 #include <mat/io/safetensors.hpp>
 
+namespace safetensors_test {
+
 using mat::FileError;
 using mat::Safetensors;
 
@@ -278,3 +280,5 @@ TEST_CASE("a file with flipped bytes is read or refused, never more", "[io]") {
   CHECK(read > 100);
   CHECK(refused > 3000);
 }
+
+}  // namespace safetensors_test

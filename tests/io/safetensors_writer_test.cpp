@@ -3,6 +3,8 @@
 
 #include <mat/io/safetensors_writer.hpp>
 
+namespace safetensors_writer_test {
+
 using mat::Safetensors;
 using mat::SafetensorsWriter;
 
@@ -110,3 +112,5 @@ TEST_CASE("a name that no file can have is refused", "[io]") {
   writer.add("\xFF", x);
   CHECK_THROWS_AS(writer.str(), mat::ValueError);
 }
+
+}  // namespace safetensors_writer_test

@@ -2,6 +2,8 @@
 
 #include <mat/io/sentencepiece_tokenizer.hpp>
 
+namespace sentencepiece_tokenizer_test {
+
 using namespace mat;
 
 namespace {
@@ -64,3 +66,5 @@ TEST_CASE("SentencePiece: what cannot be is refused", "[io]") {
   CHECK_THROWS_WITH(tokenizer.decode({-1}), "SentencePieceTokenizer::decode: a piece is -1, expected in [0, " +
                                                 std::to_string(tokenizer.size()) + ")");
 }
+
+}  // namespace sentencepiece_tokenizer_test

@@ -4,6 +4,8 @@
 
 #include <mat/io/stream_file.hpp>
 
+namespace stream_file_test {
+
 using namespace mat;
 
 namespace {
@@ -52,3 +54,5 @@ TEST_CASE("a stream of ids is not restored with tokens of two numbers", "[io]") 
   CHECK_THROWS_WITH(stream.restore(state, {1, 2, 3, 4}, 2, 4), "Stream::restore: width is 2, expected 1, as ids have");
   CHECK(stream.position() == 0);
 }
+
+}  // namespace stream_file_test

@@ -4,6 +4,8 @@
 
 #include <mat/io/stream_training_file.hpp>
 
+namespace stream_training_file_test {
+
 using namespace mat;
 
 TEST_CASE("a training on a stream goes on from its file with the same bits", "[io]") {
@@ -50,3 +52,5 @@ TEST_CASE("a training on a stream goes on from its file with the same bits", "[i
                      whole.parameters(), second.parameters());
   CHECK(same);
 }
+
+}  // namespace stream_training_file_test

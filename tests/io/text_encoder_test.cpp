@@ -4,6 +4,8 @@
 
 #include <set>
 
+namespace text_encoder_test {
+
 using mat::TextEncoder;
 using mat::TokenBatch;
 using mat::Vocabulary;
@@ -81,3 +83,5 @@ TEST_CASE("a long text is read in pieces, a long run without a space is cut betw
   CHECK(known.count("\xEF\xBF\xBD") == 1);  // what a torn character would be read as
   for (const mat::Index word : tokens.words) CHECK(word == 0);
 }
+
+}  // namespace text_encoder_test

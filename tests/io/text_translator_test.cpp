@@ -3,6 +3,8 @@
 
 #include <mat/io/text_translator.hpp>
 
+namespace text_translator_test {
+
 using namespace mat;
 using mat::test::LetterTokenizer;
 
@@ -95,3 +97,5 @@ TEST_CASE("TextTranslator refuses another vocabulary and settings out of range",
   CHECK_THROWS_WITH(Letters(random_model(), LetterTokenizer(), config),
                     "TextTranslator: batch_tokens is 0, expected at least 1");
 }
+
+}  // namespace text_translator_test

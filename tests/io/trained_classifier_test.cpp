@@ -3,6 +3,8 @@
 #include <mat/core/parallel.hpp>
 #include <mat/io/trained_classifier.hpp>
 
+namespace trained_classifier_test {
+
 using mat::Index;
 using mat::LabelledText;
 using mat::TrainedClassifier;
@@ -114,3 +116,5 @@ TEST_CASE("training is refused with fewer than two labels, and with a label that
   CHECK_THROWS_WITH(mat::train_classifier(kTrain, {{"door", "shut it"}}, settings),
                     "encode_examples: a label is 'door', expected one of the 2 known ones");
 }
+
+}  // namespace trained_classifier_test

@@ -4,6 +4,8 @@
 
 #include <mat/io/training_file.hpp>
 
+namespace training_file_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -60,3 +62,5 @@ TEST_CASE("load_training refuses what is no training of this model", "[io]") {
   CHECK_THROWS_WITH(load_training(Safetensors::read(folder.path("other")), model.parameters(), trainer),
                     "Safetensors: " + folder.path("other") + ": there is no tensor 'trainer.average.weight'");
 }
+
+}  // namespace training_file_test

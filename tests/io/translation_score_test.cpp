@@ -4,6 +4,8 @@
 #include <mat/io/json.hpp>
 #include <mat/io/translation_score.hpp>
 
+namespace translation_score_test {
+
 using namespace mat;
 
 namespace {
@@ -69,3 +71,5 @@ TEST_CASE("score_translations refuses another number of references", "[io]") {
   CHECK_THROWS_WITH(score_translations({"a", "b"}, {"a"}),
                     "score_translations: the number of translations is 2, expected 1, one for each reference");
 }
+
+}  // namespace translation_score_test

@@ -3,6 +3,8 @@
 
 #include <mat/io/translator_file.hpp>
 
+namespace translator_file_test {
+
 using namespace mat;
 using mat::test::TemporaryFolder;
 
@@ -112,3 +114,5 @@ TEST_CASE("load_translator refuses other files and sizes that are not those of t
                                                "translator_kind_from_name: name is \"other\", expected vanilla, "
                                                "mat_prior or mat_literal");
 }
+
+}  // namespace translator_file_test

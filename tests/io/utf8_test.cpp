@@ -4,6 +4,8 @@
 
 #include <string>
 
+namespace utf8_test {
+
 using mat::append_utf8;
 using mat::utf8_length;
 
@@ -43,3 +45,5 @@ TEST_CASE("a name is shown in quotes, without control characters and not too lon
   CHECK(mat::detail::in_quotes(std::string(101, 'x')) == "'" + std::string(100, 'x') + "...'");
   CHECK(mat::detail::in_quotes(std::string(99, 'x') + "é" + "yz") == "'" + std::string(99, 'x') + "é...'");
 }
+
+}  // namespace utf8_test

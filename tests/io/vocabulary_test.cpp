@@ -4,6 +4,8 @@
 
 #include <set>
 
+namespace vocabulary_test {
+
 using mat::Index;
 using mat::split_words;
 using mat::TokenBatch;
@@ -194,3 +196,5 @@ TEST_CASE("settings and words that make no sense are refused", "[io]") {
   CHECK_THROWS_WITH(Vocabulary({}, {"<unknown>", "a", "a"}),
                     "Vocabulary: word 2 is 'a', expected one that is not yet there");
 }
+
+}  // namespace vocabulary_test

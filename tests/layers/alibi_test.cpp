@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+namespace alibi_test {
+
 using namespace mat;
 
 TEST_CASE("the slopes of a power of two of heads are a geometric sequence", "[layers]") {
@@ -23,3 +25,5 @@ TEST_CASE("other numbers of heads take every other slope of twice as many", "[la
 TEST_CASE("alibi_slopes refuses no heads", "[layers]") {
   CHECK_THROWS_WITH(alibi_slopes<double>(0), "alibi_slopes: heads is 0, expected at least 1");
 }
+
+}  // namespace alibi_test

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace embedding_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -113,3 +115,5 @@ TEST_CASE("Embedding refuses sizes, ids and tensors that do not fit", "[layers]"
   const Matrix<double> dy({3, 2});
   CHECK_THROWS_WITH(layer.backward(dy, cache, grads), "Embedding::backward: dy is [3, 2], expected [2, 2]");
 }
+
+}  // namespace embedding_test

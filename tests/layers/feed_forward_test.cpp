@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace feed_forward_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -176,3 +178,5 @@ TEST_CASE("FeedForward refuses sizes, rates and tensors that do not fit", "[laye
   layer.forward(x, {}, cache);
   CHECK_THROWS_WITH(layer.backward(wrong, cache, grads), "FeedForward::backward: dy is [4, 5], expected [4, 3]");
 }
+
+}  // namespace feed_forward_test

@@ -2,6 +2,8 @@
 
 #include <mat/layers/initialize.hpp>
 
+namespace initialize_test {
+
 using namespace mat;
 
 namespace {
@@ -58,3 +60,5 @@ TEST_CASE("the same generator gives the same values", "[layers]") {
   CHECK(a == b);
   CHECK(a != c);
 }
+
+}  // namespace initialize_test

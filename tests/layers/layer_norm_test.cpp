@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace layer_norm_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -123,3 +125,5 @@ TEST_CASE("LayerNorm refuses sizes and tensors that do not fit", "[layers]") {
   layer.forward(x, cache);
   CHECK_THROWS_WITH(layer.backward(wrong, cache, grads), "LayerNorm::backward: dy is [4, 7], expected [4, 5]");
 }
+
+}  // namespace layer_norm_test

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace learned_position_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -113,3 +115,5 @@ TEST_CASE("LearnedPosition refuses sequences that are too long and tensors that 
   layer.forward(x, Sequences({3, 8}), cache);
   CHECK_THROWS_WITH(layer.backward(wrong, cache, grads), "LearnedPosition::backward: dy is [11, 3], expected [11, 2]");
 }
+
+}  // namespace learned_position_test

@@ -3,6 +3,8 @@
 
 #include <mat/layers/linear.hpp>
 
+namespace linear_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -71,3 +73,5 @@ TEST_CASE("linear says what does not fit", "[layers]") {
   (void)linear.forward(x, cache);
   CHECK_THROWS_WITH(linear.backward(dy, cache, grads), "Linear::backward: dy is [11, 2], expected [12, 2]");
 }
+
+}  // namespace linear_test

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+namespace max_convolution_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -119,3 +121,5 @@ TEST_CASE("MaxConvolution refuses what does not fit", "[layers]") {
   CHECK_THROWS_WITH(MaxConvolution<float>(Config{4, 7, 0}, Random()),
                     "MaxConvolution: width is 0, expected at least 1");
 }
+
+}  // namespace max_convolution_test

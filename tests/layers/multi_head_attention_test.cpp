@@ -3,6 +3,8 @@
 
 #include <mat/layers/multi_head_attention.hpp>
 
+namespace multi_head_attention_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -190,3 +192,5 @@ TEST_CASE("multi-head attention says what does not fit", "[layers]") {
   CHECK_THROWS_WITH(attention.forward(y, Sequences({3}), {}, cache),
                     "MultiHeadAttention::forward: query is 4 tokens, expected 3, the rows of its sequences");
 }
+
+}  // namespace multi_head_attention_test

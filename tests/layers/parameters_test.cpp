@@ -5,6 +5,8 @@
 
 #include <optional>
 
+namespace parameters_test {
+
 using namespace mat;
 
 namespace {
@@ -64,3 +66,5 @@ TEST_CASE("a gradient is a value of the same shapes that starts at zero", "[laye
       },
       p, grads);
 }
+
+}  // namespace parameters_test

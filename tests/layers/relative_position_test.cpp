@@ -4,6 +4,8 @@
 
 #include <mat/layers/multi_head_attention.hpp>
 
+namespace relative_position_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -238,3 +240,5 @@ TEST_CASE("relative positions say what does not fit", "[layers]") {
   CHECK_THROWS_WITH(with.forward(x, four, call, attention_cache),
                     "MultiHeadAttention::forward: a bias with relative positions is 1, expected 0: they are one");
 }
+
+}  // namespace relative_position_test

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+namespace rms_norm_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -119,3 +121,5 @@ TEST_CASE("RMSNorm refuses sizes and tensors that do not fit", "[layers]") {
   layer.forward(x, cache);
   CHECK_THROWS_WITH(layer.backward(wrong, cache, grads), "RMSNorm::backward: dy is [4, 7], expected [4, 5]");
 }
+
+}  // namespace rms_norm_test

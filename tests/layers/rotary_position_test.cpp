@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace rotary_position_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -112,3 +114,5 @@ TEST_CASE("RotaryPosition refuses sizes that do not fit", "[layers]") {
   CHECK_THROWS_WITH(layer.forward(x, y, cache), "rotary_forward: positions is [3], expected [2]");
   CHECK_THROWS_WITH(layer.backward(narrow, y, cache), "rotary_backward: head_dim is 4, expected a divisor of 6");
 }
+
+}  // namespace rotary_position_test

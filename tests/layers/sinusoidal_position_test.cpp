@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace sinusoidal_position_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -110,3 +112,5 @@ TEST_CASE("SinusoidalPosition refuses what does not fit", "[layers]") {
   layer.forward(x, Sequences::single(3), cache);
   CHECK_THROWS_WITH(layer.backward(wrong, cache, grads), "SinusoidalPosition::backward: dy is [3, 5], expected [3, 4]");
 }
+
+}  // namespace sinusoidal_position_test

@@ -6,6 +6,8 @@
 #include <mat/memory/recurrence.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
 
+namespace any_memory_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -144,3 +146,5 @@ TEST_CASE("a state of another memory is refused", "[memory]") {
   CHECK_THROWS_WITH(same_state(of_layers, of_none),
                     "memories: the number of layers is 0, expected that of the first, 2");
 }
+
+}  // namespace any_memory_test

@@ -6,6 +6,8 @@
 #include <mat/memory/delta_memory.hpp>
 #include <mat/training/parameter_groups.hpp>
 
+namespace delta_memory_test {
+
 using namespace mat;
 using mat::test::inner_product;
 using mat::test::largest_difference;
@@ -532,3 +534,5 @@ TEST_CASE("a delta memory says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(memory.read(state, x, Sequences({2, 2}), read),
                     "DeltaMemory::read: the state's last is [1, 6], expected [2, 6]");
 }
+
+}  // namespace delta_memory_test

@@ -5,6 +5,8 @@
 
 #include <mat/memory/infini_attention.hpp>
 
+namespace infini_attention_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -235,3 +237,5 @@ TEST_CASE("Infini-attention says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(layer.forward(state, x, Sequences({4}), next, cache),
                     "InfiniAttention::forward: the state's matrix is [12, 4], expected [6, 4]");
 }
+
+}  // namespace infini_attention_test

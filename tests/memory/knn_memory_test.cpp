@@ -7,6 +7,8 @@
 
 #include <numeric>
 
+namespace knn_memory_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -356,3 +358,5 @@ TEST_CASE("a kNN memory says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(memory.read(state, x, Sequences({2, 1}), read),
                     "KnnMemory::read: a length of the state is 9, expected at least 0 and at most 8");
 }
+
+}  // namespace knn_memory_test

@@ -4,6 +4,8 @@
 
 #include <set>
 
+namespace memory_kind_test {
+
 using namespace mat;
 
 TEST_CASE("every kind of memory has a name of its own", "[memory]") {
@@ -16,3 +18,5 @@ TEST_CASE("every kind of memory has a name of its own", "[memory]") {
                     "memory_kind_from_name: name is \"both\", expected none, cache, tokens, delta, additive, neural or "
                     "knn");
 }
+
+}  // namespace memory_kind_test

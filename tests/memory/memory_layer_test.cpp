@@ -3,6 +3,8 @@
 
 #include <mat/memory/memory_layer.hpp>
 
+namespace memory_layer_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -54,3 +56,5 @@ TEST_CASE("the article's memory layer keeps nothing from one call to the next", 
   (void)layer.forward(other, cache);
   CHECK(Matrix<float>(layer.forward(x, cache)) == first);
 }
+
+}  // namespace memory_layer_test

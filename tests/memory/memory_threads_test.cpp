@@ -9,6 +9,8 @@
 #include <mat/memory/neural_memory.hpp>
 #include <mat/memory/segment_cache.hpp>
 
+namespace memory_threads_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -108,3 +110,5 @@ TEST_CASE("InfiniAttention has the same bits for any number of threads", "[memor
            same_state(std::get<4>(a), std::get<4>(b));
   }));
 }
+
+}  // namespace memory_threads_test

@@ -6,6 +6,8 @@
 
 #include <tuple>
 
+namespace memory_tokens_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -228,3 +230,5 @@ TEST_CASE("memory tokens say what does not fit", "[memory]") {
   CHECK_THROWS_WITH(Model(model_config, Random(1)),
                     "RecurrentEncoder: memory_layer is 2, expected -1 or below num_layers, 2");
 }
+
+}  // namespace memory_tokens_test

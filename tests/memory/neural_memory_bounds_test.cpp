@@ -6,6 +6,8 @@
 #include <mat/training/stream_evaluation.hpp>
 #include <mat/training/stream_trainer.hpp>
 
+namespace neural_memory_bounds_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -111,3 +113,5 @@ TEST_CASE("none of 1,000 trainings with settings within the bounds meets a numbe
   }
   CHECK(bad == 0);
 }
+
+}  // namespace neural_memory_bounds_test

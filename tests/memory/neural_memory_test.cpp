@@ -4,6 +4,8 @@
 
 #include <mat/memory/neural_memory.hpp>
 
+namespace neural_memory_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -522,3 +524,5 @@ TEST_CASE("the neural memory says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(memory.write(state, x, Sequences({1, 1, 1}), next, write),
                     "NeuralMemory::write: the state's fc1_weight is [8, 4], expected [12, 4]");
 }
+
+}  // namespace neural_memory_test

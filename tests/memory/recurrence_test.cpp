@@ -7,6 +7,8 @@
 #include <mat/memory/segment_cache.hpp>
 #include <mat/models/language_model.hpp>
 
+namespace recurrence_test {
+
 using namespace mat;
 using mat::test::parameter_gradient_error;
 using mat::test::random_tensor;
@@ -276,3 +278,5 @@ TEST_CASE("a recurrence without segments has the first state and no gradient", "
 TEST_CASE("a recurrence says what depth it takes", "[memory]") {
   CHECK_THROWS_WITH(Recurrence<Tokens>({-1, false}), "Recurrence: depth is -1, expected at least 0");
 }
+
+}  // namespace recurrence_test

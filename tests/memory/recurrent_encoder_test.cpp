@@ -5,6 +5,8 @@
 #include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/recurrent_encoder.hpp>
 
+namespace recurrent_encoder_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -65,3 +67,5 @@ TEST_CASE("memory tokens need a layer to pass through", "[memory]") {
   CHECK_THROWS_WITH(Encoder(config, Random(1)),
                     "RecurrentEncoder: num_layers is 0, expected at least 1 with memory tokens");
 }
+
+}  // namespace recurrent_encoder_test

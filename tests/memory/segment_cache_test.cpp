@@ -6,6 +6,8 @@
 #include <mat/memory/segment_cache.hpp>
 #include <mat/training/adam.hpp>
 
+namespace segment_cache_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -337,3 +339,5 @@ TEST_CASE("a segment cache says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(memory.read(state, x, Sequences({2, 2}), read),
                     "SegmentCache::read: a length of the state is 4, expected at least 0 and at most 3");
 }
+
+}  // namespace segment_cache_test

@@ -3,6 +3,8 @@
 
 #include <mat/memory/self_attention.hpp>
 
+namespace self_attention_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -113,3 +115,5 @@ TEST_CASE("self-attention says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(attention.forward(x, x, Sequences({3}), cache),
                     "SelfAttention::forward: x is 4 tokens, expected 3, the rows of its sequences");
 }
+
+}  // namespace self_attention_test

@@ -6,6 +6,8 @@
 #include <mat/memory/self_attention.hpp>
 #include <mat/memory/stream_pool.hpp>
 
+namespace stream_pool_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -177,3 +179,5 @@ TEST_CASE("the stream pool says what does not fit", "[memory]") {
   CHECK_THROWS_WITH(pool.write(state, scores, memory, Sequences({2, 1, 1}), next, cache),
                     "StreamPool::write: the state's largest is [2, 1], expected [3, 1]");
 }
+
+}  // namespace stream_pool_test

@@ -2,6 +2,8 @@
 
 #include <mat/models/any_language_model.hpp>
 
+namespace any_language_model_test {
+
 using namespace mat;
 
 TEST_CASE("a language model has the sizes and the memory of its settings", "[models]") {
@@ -33,3 +35,5 @@ TEST_CASE("a language model has the sizes and the memory of its settings", "[mod
   settings.memory_layer = -1;
   CHECK(make_language_model<float>(settings, Random(1)).parameters().decoder.parameters().memories.size() == 3);
 }
+
+}  // namespace any_language_model_test

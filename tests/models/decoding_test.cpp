@@ -3,6 +3,8 @@
 
 #include <mat/models/decoding.hpp>
 
+namespace decoding_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -413,3 +415,5 @@ TEST_CASE("the longest translation is bounded, however large the ratio", "[model
   config.max_length_ratio = INFINITY;
   CHECK_THROWS_AS(check_decoding("f", config, 9), ValueError);
 }
+
+}  // namespace decoding_test

@@ -8,6 +8,8 @@
 #include <mat/models/document_decoder.hpp>
 #include <mat/models/document_translator.hpp>
 
+namespace document_translator_test {
+
 using namespace mat;
 using mat::test::inner_product;
 using mat::test::largest_difference;
@@ -207,3 +209,5 @@ TEST_CASE("a document decoder says what does not fit", "[models]") {
   const std::vector<Index> unknown{8};
   CHECK_THROWS_WITH(decoder.translate({unknown, {1}}), "Translator::forward: source[0] is 8, expected in [0, 7)");
 }
+
+}  // namespace document_translator_test

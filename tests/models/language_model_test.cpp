@@ -4,6 +4,8 @@
 #include <mat/memory/segment_cache.hpp>
 #include <mat/models/language_model.hpp>
 
+namespace language_model_test {
+
 using namespace mat;
 
 TEMPLATE_TEST_CASE(
@@ -41,3 +43,5 @@ TEMPLATE_TEST_CASE(
     for (Index i = 0; i < weight.size(); ++i) CHECK(weight.data()[i] == Approx(expected.data()[i]).margin(1e-12));
   }
 }
+
+}  // namespace language_model_test

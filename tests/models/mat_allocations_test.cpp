@@ -6,6 +6,8 @@
 #include <mat/training/adamw.hpp>
 #include <mat/training/clip.hpp>
 
+namespace mat_allocations_test {
+
 using namespace mat;
 using mat::test::allocations;
 using mat::test::random_tensor;
@@ -59,3 +61,5 @@ TEST_CASE("after warm-up a forward, a backward and a step of AdamW allocate noth
   }
   CHECK(allocations() == before);
 }
+
+}  // namespace mat_allocations_test

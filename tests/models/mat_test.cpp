@@ -3,6 +3,8 @@
 
 #include <mat/models/mat.hpp>
 
+namespace mat_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -125,3 +127,5 @@ TEST_CASE("MAT has the article's names", "[models]") {
                                  "memory_layer.fc2.bias", "self_attention.fc1.weight", "self_attention.fc1.bias",
                                  "self_attention.fc2.weight", "self_attention.fc2.bias"});
 }
+
+}  // namespace mat_test

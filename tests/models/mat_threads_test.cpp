@@ -7,6 +7,8 @@
 
 #include <thread>
 
+namespace mat_threads_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -74,3 +76,5 @@ TEST_CASE("one const model serves several threads, each with a cache of its own"
   for (auto& thread : threads) thread.join();
   for (const auto& result : results) CHECK(result == expected);
 }
+
+}  // namespace mat_threads_test

@@ -4,6 +4,8 @@
 
 #include <mat/models/neural_mat.hpp>
 
+namespace neural_mat_allocations_test {
+
 using namespace mat;
 using mat::test::allocations;
 using mat::test::random_tensor;
@@ -43,3 +45,5 @@ TEST_CASE("after warm-up NeuralMAT streams and learns without allocating", "[mod
   }
   CHECK(allocations() == before);
 }
+
+}  // namespace neural_mat_allocations_test

@@ -4,6 +4,8 @@
 
 #include <mat/models/neural_mat.hpp>
 
+namespace neural_mat_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -158,3 +160,5 @@ TEST_CASE("NeuralMAT has the article's names, and more for what it writes", "[mo
   }
   CHECK(std::find(names.begin(), names.end(), "memory_layer.key_proj.weight") != names.end());
 }
+
+}  // namespace neural_mat_test

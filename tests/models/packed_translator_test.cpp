@@ -4,6 +4,8 @@
 
 #include <mat/models/packed_translator.hpp>
 
+namespace packed_translator_test {
+
 using namespace mat;
 using mat::test::largest_difference;
 using mat::test::random_tensor;
@@ -164,3 +166,5 @@ TEST_CASE("a packed translator says what does not fit", "[models]") {
   CHECK_THROWS_WITH(PackedTranslator<float>(Translator<float>(config, Random(1))),
                     "PackedSelfAttention: keys that the layer adds is 1, expected 0");
 }
+
+}  // namespace packed_translator_test

@@ -3,6 +3,8 @@
 
 #include <mat/models/sampling.hpp>
 
+namespace sampling_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -92,3 +94,5 @@ TEST_CASE("sampling says what is wrong", "[models]") {
   CHECK_THROWS_WITH(sample_token<float>(none, {}, Random(1), 0),
                     "sample_token: the highest logit is -inf, expected finite");
 }
+
+}  // namespace sampling_test

@@ -6,6 +6,8 @@
 #include <mat/models/segment_reader.hpp>
 #include <mat/training/segment_classifier_run.hpp>
 
+namespace segment_classifier_test {
+
 using mat::ClassifierDropout;
 using mat::ClassifierRun;
 using mat::ConstMatrixView;
@@ -322,3 +324,5 @@ TEST_CASE("a segment classifier refuses what does not fit", "[models]") {
   CHECK_THROWS_WITH(model.forward({&text, &sequences}, state, &next, {}, cache),
                     "SegmentClassifier::forward: the state's found is [2, 3], expected [1, 3]");
 }
+
+}  // namespace segment_classifier_test

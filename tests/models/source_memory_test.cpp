@@ -4,6 +4,8 @@
 
 #include <mat/models/source_memory.hpp>
 
+namespace source_memory_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 using mat::test::same_bits;
@@ -43,3 +45,5 @@ TEST_CASE("a memory's parameters have the article's names", "[models]") {
                                  "memory_layer.fc2.bias", "self_attention.fc1.weight", "self_attention.fc1.bias",
                                  "self_attention.fc2.weight", "self_attention.fc2.bias"});
 }
+
+}  // namespace source_memory_test

@@ -8,6 +8,8 @@
 
 #include <deque>
 
+namespace stream_test {
+
 using namespace mat;
 
 namespace {
@@ -138,3 +140,5 @@ TEST_CASE("a stream says what does not fit, and is then as it was before the seg
   CHECK(stream.position() == 3);
   CHECK(Matrix<float>(stream.push(ids)) == Matrix<float>(other.push(ids)));
 }
+
+}  // namespace stream_test

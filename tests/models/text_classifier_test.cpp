@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+namespace text_classifier_test {
+
 using mat::ClassifierDropout;
 using mat::ClassifierKind;
 using mat::ConstMatrixView;
@@ -323,3 +325,5 @@ TEST_CASE("sizes, ids and rates that do not fit are refused", "[models]") {
   config.buckets = -1;
   CHECK_THROWS_WITH(TextClassifier<float>(config, Random()), "TokenEmbedding: buckets is -1, expected at least 0");
 }
+
+}  // namespace text_classifier_test

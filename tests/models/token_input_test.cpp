@@ -3,6 +3,8 @@
 
 #include <mat/models/token_input.hpp>
 
+namespace token_input_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -64,3 +66,5 @@ TEST_CASE("token input says what does not fit", "[models]") {
   CHECK_THROWS_WITH(input.forward(embedding, view(ids), Sequences({2}), Dropout(), cache),
                     "Embedding::forward: ids[1] is 5, expected in [0, 5)");
 }
+
+}  // namespace token_input_test

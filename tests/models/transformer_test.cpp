@@ -3,6 +3,8 @@
 
 #include <mat/models/transformer.hpp>
 
+namespace transformer_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -71,3 +73,5 @@ TEST_CASE("a Transformer is its encoder and its decoder, each with a norm at its
   CHECK(largest_difference<double, 2>(
             y, p.decoder.forward({tgt, memory, &tgt_sequences, &src_sequences, {}}, {}, decoder)) == 0);
 }
+
+}  // namespace transformer_test

@@ -4,6 +4,8 @@
 
 #include <mat/models/translator.hpp>
 
+namespace translator_test {
+
 using namespace mat;
 using mat::test::inner_product;
 using mat::test::largest_difference;
@@ -214,3 +216,5 @@ TEST_CASE("a translator says what does not fit", "[models]") {
   CHECK_THROWS_WITH(model.forward(text.batch<float>(), {}, cache),
                     "Translator::forward: source is 8 tokens, expected 7, the rows of its sequences");
 }
+
+}  // namespace translator_test

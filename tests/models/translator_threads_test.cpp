@@ -4,6 +4,8 @@
 
 #include <mat/models/decoding.hpp>
 
+namespace translator_threads_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -61,3 +63,5 @@ TEST_CASE("any number of threads gives the same logits, gradients and translatio
     CHECK(one.found[b].front().score == three.found[b].front().score);
   }
 }
+
+}  // namespace translator_threads_test

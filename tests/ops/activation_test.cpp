@@ -8,6 +8,8 @@
 #include <limits>
 #include <vector>
 
+namespace activation_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -243,3 +245,5 @@ TEST_CASE("activations refuse tensors of different shapes", "[ops]") {
   CHECK_THROWS_WITH(gate_forward<double>(x, y, dx), "gate_forward: b is [4, 6], expected [4, 7]");
   CHECK_THROWS_WITH(gate_backward<double>(x, x, y, dx, dx), "gate_backward: dy is [4, 6], expected [4, 7]");
 }
+
+}  // namespace activation_test

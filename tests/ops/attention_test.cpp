@@ -5,6 +5,8 @@
 
 #include <vector>
 
+namespace attention_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -381,3 +383,5 @@ TEST_CASE("a window of any size is no window", "[ops]") {
   options.mask = AttentionMask<float>::window(kHuge, kHuge);
   CHECK(largest_difference(Matrix<float>(attention_forward<float>(options, {x, x, x, one, one}, cache)), all) == 0);
 }
+
+}  // namespace attention_test

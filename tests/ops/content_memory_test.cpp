@@ -4,6 +4,8 @@
 
 #include <mat/ops/content_memory.hpp>
 
+namespace content_memory_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -143,3 +145,5 @@ TEST_CASE("content-addressed slots say what does not fit", "[ops]") {
   CHECK_THROWS_WITH(content_memory_forward<float>(p.inputs(), slots, cache),
                     "content_memory_forward: strength is [4, 2], expected [4, 1]");
 }
+
+}  // namespace content_memory_test

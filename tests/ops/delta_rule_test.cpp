@@ -5,6 +5,8 @@
 #include <mat/ops/delta_rule.hpp>
 #include <mat/ops/unit_length.hpp>
 
+namespace delta_rule_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -236,3 +238,5 @@ TEST_CASE("the delta rule says what does not fit", "[ops]") {
       delta_rule_backward<float>(p.start, p.options, p.inputs(), p.start, cache, {dv, dv, none, none}, next),
       "delta_rule_backward: dk is [4, 10], expected [4, 6]");
 }
+
+}  // namespace delta_rule_test

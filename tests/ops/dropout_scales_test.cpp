@@ -3,6 +3,8 @@
 
 #include <mat/ops/dropout.hpp>
 
+namespace dropout_scales_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -51,3 +53,5 @@ TEST_CASE("rows of a dropout share whole groups of elements", "[ops]") {
   CHECK(dropout_stride(129) == 256);
   CHECK(dropout_stride(300) == 384);
 }
+
+}  // namespace dropout_scales_test

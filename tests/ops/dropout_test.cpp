@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace dropout_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -130,3 +132,5 @@ TEST_CASE("dropout refuses rates outside of [0, 1) and tensors that do not fit",
   CHECK_THROWS_WITH(dropout_forward<double>(Dropout{0.5, Random()}, x, wrong),
                     "dropout_forward: y is [3, 2], expected [2, 3]");
 }
+
+}  // namespace dropout_test

@@ -3,6 +3,8 @@
 
 #include <mat/ops/earlier_tokens.hpp>
 
+namespace earlier_tokens_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 using mat::test::same_bits;
@@ -42,3 +44,5 @@ TEST_CASE("earlier tokens are given or not", "[ops]") {
   const Matrix<float> no_rows({0, 2});
   CHECK(EarlierTokens<float>{no_rows, &none}.given());
 }
+
+}  // namespace earlier_tokens_test

@@ -4,6 +4,8 @@
 
 #include <mat/ops/gather.hpp>
 
+namespace gather_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -120,3 +122,5 @@ TEST_CASE("ids beyond the table are refused before anything changes", "[ops]") {
                     "scatter_add_rows: counts is [2], expected [3]");
   CHECK(table == Matrix<double>({3, 2}));
 }
+
+}  // namespace gather_test

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+namespace hyperbolic_tangent_test {
+
 using namespace mat;
 
 namespace {
@@ -47,3 +49,5 @@ TEST_CASE("the hyperbolic tangent keeps tiny numbers, limits and NaN", "[ops]") 
   check(0.0F);
   check(0.0);
 }
+
+}  // namespace hyperbolic_tangent_test

@@ -5,6 +5,8 @@
 #include <mat/ops/linear_attention.hpp>
 #include <mat/ops/unit_length.hpp>
 
+namespace linear_attention_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -193,3 +195,5 @@ TEST_CASE("linear attention says what does not fit", "[ops]") {
   p.options.kv_heads = 3;
   CHECK_THROWS_WITH(forward(state), "linear_attention_forward: kv_heads is 3, expected a divisor of heads, 2");
 }
+
+}  // namespace linear_attention_test

@@ -3,6 +3,8 @@
 
 #include <mat/ops/matmul.hpp>
 
+namespace matmul_test {
+
 using namespace mat;
 using mat::test::largest_difference;
 using mat::test::random_tensor;
@@ -97,3 +99,5 @@ TEST_CASE("matmul says what does not fit", "[ops]") {
   const Vector<float> bias({4});
   CHECK_THROWS_WITH(matmul<float>(a, right, c, bias), "matmul: bias is [4], expected [5]");
 }
+
+}  // namespace matmul_test

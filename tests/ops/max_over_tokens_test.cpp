@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+namespace max_over_tokens_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -86,3 +88,5 @@ TEST_CASE("a maximum over tokens that does not fit is refused", "[ops]") {
   CHECK_THROWS_WITH(max_over_tokens_backward<float>(y, largest, short_dx),
                     "max_over_tokens_backward: largest is 2, expected below the number of tokens, 2");
 }
+
+}  // namespace max_over_tokens_test

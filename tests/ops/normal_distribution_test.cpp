@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+namespace normal_distribution_test {
+
 using namespace mat;
 
 namespace {
@@ -44,3 +46,5 @@ TEST_CASE("the normal distribution is right to the last digits, and its tail is 
   CHECK(in_float.density < 1e-7);
   CHECK(in_float.tail < 1e-5);
 }
+
+}  // namespace normal_distribution_test

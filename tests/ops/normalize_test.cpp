@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace normalize_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -238,3 +240,5 @@ TEST_CASE("norms refuse tensors that do not fit", "[ops]") {
   CHECK_THROWS_WITH(rms_norm_backward<double>(x, seven, statistics, x, {}, wrong),
                     "rms_norm_backward: dx is [3, 7], expected [4, 7]");
 }
+
+}  // namespace normalize_test

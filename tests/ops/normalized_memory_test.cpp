@@ -4,6 +4,8 @@
 
 #include <mat/ops/normalized_memory.hpp>
 
+namespace normalized_memory_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -140,3 +142,5 @@ TEST_CASE("a normalised memory says what does not fit", "[ops]") {
   CHECK_THROWS_WITH(linear_memory_forward<float>(p.inputs(), y, cache),
                     "linear_attention_forward: state is [4, 5], expected [6, 6]");
 }
+
+}  // namespace normalized_memory_test

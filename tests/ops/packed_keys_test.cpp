@@ -5,6 +5,8 @@
 #include <mat/ops/attention.hpp>
 #include <mat/ops/attention_weights.hpp>
 
+namespace packed_keys_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 using mat::test::same_bits;
@@ -106,3 +108,5 @@ TEST_CASE("packed keys that refuse other sizes are as they were", "[ops]") {
   const std::vector<float> key(8, 1.0F);
   keys.set(0, 7, key.data());
 }
+
+}  // namespace packed_keys_test

@@ -5,6 +5,8 @@
 #include <mat/ops/matmul.hpp>
 #include <mat/ops/packed_matmul.hpp>
 
+namespace packed_matmul_test {
+
 using namespace mat;
 using mat::test::largest_difference;
 using mat::test::random_tensor;
@@ -126,3 +128,5 @@ TEST_CASE("packed weights say what is wrong", "[ops]") {
   CHECK(largest_difference(y, Matrix<float>({3, 2})) == 0);
   CHECK_THROWS_WITH(packed_matmul<float>(wide, packed, y), "packed_matmul: x is [3, 4], expected [*, 2]");
 }
+
+}  // namespace packed_matmul_test

@@ -2,6 +2,8 @@
 
 #include <mat/ops/positions.hpp>
 
+namespace positions_test {
+
 using namespace mat;
 
 TEST_CASE("tokens count their positions from the first one of their sequence", "[ops]") {
@@ -49,3 +51,5 @@ TEST_CASE("a table of positions grows by doubling", "[ops]") {
   CHECK(detail::grown_rows(65) == 128);
   CHECK(detail::grown_rows(1000) == 1024);
 }
+
+}  // namespace positions_test

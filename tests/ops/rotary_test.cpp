@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+namespace rotary_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -143,3 +145,5 @@ TEST_CASE("rotary positions refuse what does not fit", "[ops]") {
   Matrix<double> cos({3, 2}), sin({3, 1});
   CHECK_THROWS_WITH(fill_rotary_table<double>(10000, cos, sin), "fill_rotary_table: sin is [3, 1], expected [3, 2]");
 }
+
+}  // namespace rotary_test

@@ -4,6 +4,8 @@
 
 #include <vector>
 
+namespace rows_test {
+
 using namespace mat;
 
 TEST_CASE("for_each_row visits each row once, whatever a row costs", "[ops]") {
@@ -38,3 +40,5 @@ TEST_CASE("for_each_piece covers each element once", "[ops]") {
     CHECK(visits == std::vector<int>(static_cast<std::size_t>(n), 1));
   }
 }
+
+}  // namespace rows_test

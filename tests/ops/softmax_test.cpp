@@ -9,6 +9,8 @@
 #include <limits>
 #include <vector>
 
+namespace softmax_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -281,3 +283,5 @@ TEST_CASE("softmax refuses tensors that do not fit", "[ops]") {
   CHECK_THROWS_WITH(log_softmax_over_tokens_backward<double>(x, Sequences({2}), x, dx),
                     "log_softmax_over_tokens_backward: y is 10 tokens, expected 2, the rows of its sequences");
 }
+
+}  // namespace softmax_test

@@ -4,6 +4,8 @@
 
 #include <mat/ops/token_shift.hpp>
 
+namespace token_shift_test {
+
 using namespace mat;
 using mat::test::inner_product;
 using mat::test::random_tensor;
@@ -54,3 +56,5 @@ TEST_CASE("a shift says what does not fit", "[ops]") {
   CHECK_THROWS_WITH(shift_tokens_forward<float>(x, Sequences({2, 1}), last, y, next),
                     "shift_tokens_forward: next_last is [1, 2], expected [2, 2]");
 }
+
+}  // namespace token_shift_test

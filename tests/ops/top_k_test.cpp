@@ -5,6 +5,8 @@
 
 #include <numeric>
 
+namespace top_k_test {
+
 using namespace mat;
 using mat::test::random_tensor;
 
@@ -60,3 +62,5 @@ TEST_CASE("of equal numbers the last are taken, and a NaN is not overlooked", "[
   CHECK(top_k_of({}, 2).empty());
   CHECK(top_k_of({1, 2}, 0).empty());
 }
+
+}  // namespace top_k_test

@@ -3,6 +3,8 @@
 
 #include <mat/ops/unit_length.hpp>
 
+namespace unit_length_test {
+
 using namespace mat;
 using mat::test::gradient_error;
 using mat::test::inner_product;
@@ -67,3 +69,5 @@ TEST_CASE("unit length has gradient 0 at 0, and says what does not fit", "[ops]"
                     "unit_length_forward: x's columns is 4, expected a multiple of 3");
   CHECK_THROWS_WITH(unit_length_forward<double>(zeros, 2, y), "unit_length_forward: y is [2, 4], expected [1, 4]");
 }
+
+}  // namespace unit_length_test

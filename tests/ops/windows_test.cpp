@@ -3,6 +3,8 @@
 
 #include <mat/ops/windows.hpp>
 
+namespace windows_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -75,3 +77,5 @@ TEST_CASE("rows between sequences have windows of zeros", "[ops]") {
     for (Index j = 0; j < 6; ++j) CHECK(y(t, j) == 0);
   }
 }
+
+}  // namespace windows_test

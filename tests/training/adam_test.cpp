@@ -5,6 +5,8 @@
 #include <mat/layers/initialize.hpp>
 #include <mat/training/adam.hpp>
 
+namespace adam_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -124,3 +126,5 @@ TEST_CASE("Adam refuses what does not fit before anything changes", "[training]"
   CHECK(p == start());
   CHECK(adam.state().step == 0);
 }
+
+}  // namespace adam_test

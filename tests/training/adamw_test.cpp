@@ -3,6 +3,8 @@
 
 #include <mat/training/adamw.hpp>
 
+namespace adamw_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -43,3 +45,5 @@ TEST_CASE("AdamW with a learning rate of 0 changes nothing but its moments", "[t
   CHECK(adamw.state().step == 3);
   CHECK(adamw.state().exp_avg.bias(0) != 0.0);
 }
+
+}  // namespace adamw_test

@@ -2,6 +2,8 @@
 
 #include <mat/training/batching.hpp>
 
+namespace batching_test {
+
 using namespace mat;
 
 namespace {
@@ -81,3 +83,5 @@ TEST_CASE("BatchPlan refuses what does not fit", "[training]") {
   CHECK_THROWS_WITH(BatchPlan({}, config_of(1, -1, 1)), "BatchPlan: max_examples is -1, expected at least 0");
   CHECK_THROWS_WITH(BatchPlan({}, config_of(1, 0, 0)), "BatchPlan: pool_size is 0, expected at least 1");
 }
+
+}  // namespace batching_test

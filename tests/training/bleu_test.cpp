@@ -2,6 +2,8 @@
 
 #include <mat/training/bleu.hpp>
 
+namespace bleu_test {
+
 using namespace mat;
 
 namespace {
@@ -89,3 +91,5 @@ TEST_CASE("Bleu refuses settings out of range and sentences without a reference"
   CHECK_THROWS_WITH(bleu.add({"a"}, std::vector<Tokens>()),
                     "Bleu::add: the number of references is 0, expected at least 1");
 }
+
+}  // namespace bleu_test

@@ -3,6 +3,8 @@
 
 #include <mat/training/clip.hpp>
 
+namespace clip_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -70,3 +72,5 @@ TEST_CASE("Clipping refuses settings out of range", "[training]") {
   CHECK_THROWS_WITH(clip_grad_value(g, -1.0), "clip_grad_value: limit is -1, expected at least 0");
   CHECK(g == gradients());
 }
+
+}  // namespace clip_test

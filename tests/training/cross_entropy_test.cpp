@@ -4,6 +4,8 @@
 #include <mat/ops/softmax.hpp>
 #include <mat/training/cross_entropy.hpp>
 
+namespace cross_entropy_test {
+
 using namespace mat;
 
 namespace {
@@ -282,3 +284,5 @@ TEST_CASE("CrossEntropy refuses what does not fit before anything changes", "[tr
                     "CrossEntropy::forward: ignore_index is 1, expected negative for soft targets");
   CHECK(cache.dlogits == before);
 }
+
+}  // namespace cross_entropy_test

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <iterator>
 
+namespace log_file_test {
+
 using namespace mat;
 
 TEST_CASE("LogFile appends lines that can be read at once", "[training]") {
@@ -37,3 +39,5 @@ TEST_CASE("LogFile says so when the disk is full", "[training]") {
   LogFile log("/dev/full");
   CHECK_THROWS_WITH(log.write_line("{}"), "LogFile: /dev/full cannot be written: No space left on device");
 }
+
+}  // namespace log_file_test

@@ -2,6 +2,8 @@
 
 #include <mat/training/loss_sum.hpp>
 
+namespace loss_sum_test {
+
 using namespace mat;
 
 TEST_CASE("LossSum of parts has the mean of the whole, not the mean of the means", "[training]") {
@@ -17,3 +19,5 @@ TEST_CASE("Perplexity of a uniform guess is the number of choices", "[training]"
   CHECK(std::abs(perplexity({3.0 * std::log(50.0), 3.0}) - 50.0) < 1e-12);
   CHECK(perplexity({0.0, 7.0}) == 1.0);
 }
+
+}  // namespace loss_sum_test

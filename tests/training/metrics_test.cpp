@@ -4,6 +4,8 @@
 
 #include <utility>
 
+namespace metrics_test {
+
 using namespace mat;
 
 namespace {
@@ -68,3 +70,5 @@ TEST_CASE("ConfusionMatrix refuses classes out of range", "[training]") {
   CHECK_THROWS_WITH(ConfusionMatrix(0), "ConfusionMatrix: classes is 0, expected at least 1");
   CHECK(matrix.total() == 0);
 }
+
+}  // namespace metrics_test

@@ -3,6 +3,8 @@
 
 #include <mat/training/moving_average.hpp>
 
+namespace moving_average_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -63,3 +65,5 @@ TEST_CASE("MovingAverage refuses what does not fit", "[training]") {
   CHECK_THROWS_WITH(average.swap(other), "MovingAverage::swap: parameters.bias is [5], expected [2]");
   CHECK(average.state().updates == 0);
 }
+
+}  // namespace moving_average_test

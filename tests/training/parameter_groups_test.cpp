@@ -3,6 +3,8 @@
 
 #include <mat/training/parameter_groups.hpp>
 
+namespace parameter_groups_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -35,3 +37,5 @@ TEST_CASE("ParameterGroups refuses negative factors, naming the parameter", "[tr
   CHECK_THROWS_WITH(ParameterGroups(start(), DecayRule::all, growing),
                     "ParameterGroups: weight_decay of bias is -2, expected at least 0");
 }
+
+}  // namespace parameter_groups_test

@@ -2,6 +2,8 @@
 
 #include <mat/training/progress.hpp>
 
+namespace progress_test {
+
 using namespace mat;
 
 TEST_CASE("A Progress is one line of JSON, in which what is missing is null", "[training]") {
@@ -24,3 +26,5 @@ TEST_CASE("A Progress is one line of JSON, in which what is missing is null", "[
   p.validation = 0.5;
   CHECK_THAT(json_line(p), ContainsSubstring(R"({"event":"epoch",)") && ContainsSubstring(R"("validation":0.5)"));
 }
+
+}  // namespace progress_test

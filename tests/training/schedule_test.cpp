@@ -4,6 +4,8 @@
 
 #include <vector>
 
+namespace schedule_test {
+
 using namespace mat;
 
 namespace {
@@ -146,3 +148,5 @@ TEST_CASE("Schedule refuses settings out of range", "[training]") {
   CHECK_THROWS_WITH(Schedule::constant(-0.1), "Schedule: learning_rate is -0.1, expected at least 0");
   CHECK_THROWS_WITH(Schedule().rate(-1), "Schedule::rate: step is -1, expected at least 0");
 }
+
+}  // namespace schedule_test

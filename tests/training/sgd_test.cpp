@@ -3,6 +3,8 @@
 
 #include <mat/training/sgd.hpp>
 
+namespace sgd_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -80,3 +82,5 @@ TEST_CASE("Sgd refuses what does not fit", "[training]") {
   CHECK(p == start());
   CHECK(sgd.state().step == 0);
 }
+
+}  // namespace sgd_test

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+namespace stream_evaluation_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -56,3 +58,5 @@ TEST_CASE("the evaluation of a stream says what does not fit", "[training]") {
   CHECK_THROWS_WITH(evaluate(9, 1, 0), "evaluate_stream: segment is 0, expected at least 1");
   CHECK_THROWS_WITH(evaluate(1, 1, 4), "evaluate_stream: tokens of the text is 1, expected at least 2");
 }
+
+}  // namespace stream_evaluation_test

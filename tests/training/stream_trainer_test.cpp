@@ -6,6 +6,8 @@
 #include <mat/training/stream_evaluation.hpp>
 #include <mat/training/stream_trainer.hpp>
 
+namespace stream_trainer_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -200,3 +202,5 @@ TEST_CASE("a stream trainer says what does not fit", "[training]") {
   CHECK_THROWS_WITH(trainer.step(model, text),
                     "StreamTrainer::step: tokens of the text is 8, expected more than a step, 8");
 }
+
+}  // namespace stream_trainer_test

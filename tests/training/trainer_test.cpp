@@ -3,6 +3,8 @@
 
 #include <mat/training/sgd.hpp>
 
+namespace trainer_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -275,3 +277,5 @@ TEST_CASE("Trainer refuses what cannot be right and leaves the parameters as the
   CHECK_THROWS_WITH(refused([](auto& c) { c.average_decay = 1; }), "Trainer: average_decay is 1, expected in [0, 1)");
   CHECK_THROWS_WITH(refused([](auto& c) { c.patience = -1; }), "Trainer: patience is -1, expected at least 0");
 }
+
+}  // namespace trainer_test

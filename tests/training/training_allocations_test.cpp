@@ -7,6 +7,8 @@
 #include <mat/training/moving_average.hpp>
 #include <mat/training/sgd.hpp>
 
+namespace training_allocations_test {
+
 using namespace mat;
 using namespace mat::test;
 
@@ -42,3 +44,5 @@ TEST_CASE("After warm-up a loss, its gradient and a step allocate nothing", "[tr
   average.swap(p);
   CHECK(allocations() == before);
 }
+
+}  // namespace training_allocations_test

@@ -2,6 +2,8 @@
 
 #include <mat/training/translator_trainer.hpp>
 
+namespace translator_trainer_test {
+
 using namespace mat;
 
 namespace {
@@ -128,3 +130,5 @@ TEST_CASE("TranslatorTrainer refuses pairs that are none and tokens that are not
   TranslatorTrainer<double> trainer(model, examples, short_training());
   CHECK_THROWS_AS(trainer.fit(model), ValueError);
 }
+
+}  // namespace translator_trainer_test

@@ -1,5 +1,3 @@
-#pragma once
-
 #include "conformance/case.hpp"
 
 #include <mat/layers/embedding.hpp>
@@ -116,5 +114,8 @@ template <class T>
 Adapters torch_train() {
   return {{"train.", run_train<T>}};
 }
+
+template Adapters torch_train<float>();
+template Adapters torch_train<double>();
 
 }  // namespace mat::conformance
