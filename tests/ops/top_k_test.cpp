@@ -59,6 +59,9 @@ TEST_CASE("of equal numbers the last are taken, and a NaN is not overlooked", "[
   CHECK(top_k_of(rising, 3) == std::vector<Index>{497, 498, 499});
   CHECK(top_k_of(falling, 3) == std::vector<Index>{0, 1, 2});
   CHECK(top_k_of(with_nan, 3) == std::vector<Index>{7, 498, 499});
+  CHECK(top_k_of(std::vector<float>(500, 2), 3) == std::vector<Index>{497, 498, 499});
+  CHECK(top_k_of(std::vector<float>(500, -infinity), 3) == std::vector<Index>{497, 498, 499});
+  CHECK(top_k_of(std::vector<float>(500, nan), 3) == std::vector<Index>{497, 498, 499});
   CHECK(top_k_of({}, 2).empty());
   CHECK(top_k_of({1, 2}, 0).empty());
 }

@@ -33,13 +33,29 @@ T keep_largest(Index n, Index k, T* values, Index* indices, T* scratch) {
   return least;
 }
 
+/// A number that at least k of n numbers reach, found without comparing each with all that came before: the k-th largest
+/// of what 2 k numbers become when all others are taken to one of them, of both the larger one. Few numbers are above it.
+template <class T>
+T reached_by(Index n, const T* x, Index k, T* values) {
+  const Index lanes = 2 * k;
+  if (n < 4 * lanes) return -std::numeric_limits<T>::infinity();
+  std::copy_n(x, lanes, values);
+  for (Index i = lanes; i + lanes <= n; i += lanes) {
+    simd::map(
+        lanes, values, [](simd::Pack<T> a, simd::Pack<T> b) { return simd::max(a, b); }, values, x + i);
+  }
+  std::transform(values, values + lanes, values, rank_of<T>);
+  std::nth_element(values, values + (k - 1), values + lanes, std::greater<T>());
+  return values[k - 1];
+}
+
 }  // namespace detail
 
 /// Finds the k largest of n numbers: their indices stand first in `indices`, in rising order. Returns how many there
 /// are: min(k, n).
 ///
 /// Of equal numbers those with the highest index are taken; a NaN counts as infinity. One pass from the last number to
-/// the first, which skips whole blocks without a number above the k-th largest so far.
+/// the first, which skips whole blocks without a number that reaches what the k largest are known to reach.
 ///
 /// Shapes: x [n]; indices [2 k]; values [4 k].
 template <class T>
@@ -48,21 +64,19 @@ Index top_k(Index n, const T* x, Index k, Index* indices, T* values) {
   constexpr Index kBlock = 2 * Pack<T>::kSize;
   if (k <= 0) return 0;
   Index count = 0;
-  T least = -std::numeric_limits<T>::infinity();  // what a number must be above, once there are k
+  T least = detail::reached_by(n, x, k, values);  // what a number must reach; once there are k, be above
   for (Index end = n; end > 0;) {
     const Index begin = std::max<Index>(0, end - kBlock);
-    if (count >= k) {
-      const Pack<T> bound = simd::broadcast(least), zero = simd::broadcast(T(0)), one = simd::broadcast(T(1));
-      const T above = simd::sum_of(
-          end - begin, [=](Pack<T> a) { return simd::select_less(a, bound, zero, one); }, x + begin);
-      if (above == T(0)) {
-        end = begin;
-        continue;
-      }
+    const Pack<T> bound = simd::broadcast(least), zero = simd::broadcast(T(0)), one = simd::broadcast(T(1));
+    const T above = simd::sum_of(
+        end - begin, [=](Pack<T> a) { return simd::select_less(a, bound, zero, one); }, x + begin);
+    if (above == T(0)) {
+      end = begin;
+      continue;
     }
     for (Index i = end; i-- > begin;) {
       const T value = detail::rank_of(x[i]);
-      if (count >= k && !(value > least)) continue;
+      if (value < least || (count >= k && value == least)) continue;
       values[count] = value;
       indices[count++] = i;
       if (count == k) least = *std::min_element(values, values + k);
