@@ -42,15 +42,17 @@ class BabiStories {
   }
 
   [[nodiscard]] Index vocabulary() const { return static_cast<Index>(ids_.size()); }
-  /// The id of a word, -1 if it was not met.
-  [[nodiscard]] Index id(const std::string& word) const {
-    const auto found = ids_.find(word);
-    return found == ids_.end() ? -1 : found->second;
+  /// The id of a word; a word that no story had gets one now.
+  [[nodiscard]] Index id_of(const std::string& word) {
+    return ids_.emplace(word, static_cast<Index>(ids_.size())).first->second;
+  }
+  [[nodiscard]] std::vector<Index> ids_of(const std::vector<std::string>& words) {
+    std::vector<Index> ids;
+    for (const std::string& word : words) ids.push_back(id_of(word));
+    return ids;
   }
 
  private:
-  Index id_of(const std::string& word) { return ids_.emplace(word, static_cast<Index>(ids_.size())).first->second; }
-
   /// False if a question has no answer.
   [[nodiscard]] bool parse(const std::string& text, Segment& segment) {
     const std::size_t question = text.find('?');

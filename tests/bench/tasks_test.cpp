@@ -1,8 +1,9 @@
 #include "support/catch.hpp"
-#include "support/temporary_folder.hpp"
 
 #include <bench/tasks/task.hpp>
 #include <set>
+
+namespace tasks_test {
 
 namespace {
 
@@ -48,8 +49,6 @@ Index check_answers(const Episode& episode) {
   }
   return targets_of(last);
 }
-
-void write(const std::string& path, const char* text) { std::ofstream(path) << text; }
 
 TEST_CASE("segment_recall tells pairs in segments of four and asks for two of them") {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
@@ -135,49 +134,6 @@ TEST_CASE("long_copy asks in the last segment for the symbols of the first") {
   CHECK(last.targets == std::vector<Index>{x[0], x[1], x[2], kNoTarget, kNoTarget});
 }
 
-TEST_CASE("bAbI stories are read one sentence per segment, a question asking at its mark") {
-  const mat::test::TemporaryFolder folder;
-  const std::string path = folder.path("stories.txt");
-  write(path,
-        "1 Mary went back to the garden.\n2 Where is Mary? \tgarden\t1\n1 John left.\n2 Where is John?|hall|1 \n");
-  bench::BabiStories reader;
-  const std::vector<Episode> stories = reader.read(path);
-  REQUIRE(stories.size() == 2);
-  REQUIRE(stories[0].size() == 2);
-  const auto id = [&](const char* word) { return reader.id(word); };
-  CHECK(stories[0][0].tokens ==
-        std::vector<Index>{id("mary"), id("went"), id("back"), id("to"), id("the"), id("garden"), id(".")});
-  CHECK(targets_of(stories[0][0]) == 0);
-  CHECK(stories[0][1].tokens == std::vector<Index>{id("where"), id("is"), id("mary"), id("?")});
-  CHECK(stories[0][1].targets == std::vector<Index>{kNoTarget, kNoTarget, kNoTarget, id("garden")});
-  CHECK(stories[1][1].targets.back() == id("hall"));
-  CHECK(id("nobody") == -1);
-
-  const std::vector<std::vector<Index>> people{{id("mary"), id("john")}};
-  bool exchanged = false;
-  for (std::uint64_t seed = 0; seed < 10; ++seed) {
-    const Episode story = bench::renamed(stories[0], people, Random(seed));
-    CHECK(story[1].tokens[2] == story[0].tokens[0]);
-    CHECK(story[1].targets == stories[0][1].targets);
-    exchanged = exchanged || story[0].tokens[0] == id("john");
-  }
-  CHECK(exchanged);
-}
-
-TEST_CASE("bAbI files that are none are refused") {
-  const mat::test::TemporaryFolder folder;
-  const std::string path = folder.path("stories.txt");
-  bench::BabiStories reader;
-  CHECK_THROWS_WITH(reader.read(path), path + ": cannot be read");
-  write(path, "1 A.\nB.\n");
-  CHECK_THROWS_WITH(reader.read(path), path + ": line 2 is 'B.', expected a number and a sentence, 1 at first");
-  write(path, "2 A.\n");
-  CHECK_THROWS_WITH(reader.read(path), path + ": line 1 is '2 A.', expected a number and a sentence, 1 at first");
-  write(path, "1 Who?\n");
-  CHECK_THROWS_WITH(reader.read(path),
-                    path + ": line 1 is '1 Who?', expected an answer between tabs after the question");
-}
-
 TEST_CASE("batch_of puts the i-th segments of episodes together; one that is over has no tokens") {
   Episode one(2), two(1);
   one[0].add(1);
@@ -222,3 +178,5 @@ TEST_CASE("every task makes episodes within its vocabulary, the same ones for th
 }
 
 }  // namespace
+
+}  // namespace tasks_test

@@ -33,19 +33,21 @@ T keep_largest(Index n, Index k, T* values, Index* indices, T* scratch) {
   return least;
 }
 
-/// A number that at least k of n numbers reach, found without comparing each with all that came before: the k-th largest
-/// of what 2 k numbers become when all others are taken to one of them, of both the larger one. Few numbers are above it.
+/// A number that at least k of n numbers reach, and few others, found in one pass without a branch: the k-th largest of
+/// the largest numbers of 2 k parts. x_i is of the part i mod 2 k. With too few numbers for that, minus infinity.
+///
+/// Shapes: x [n]; values [2 k].
 template <class T>
 T reached_by(Index n, const T* x, Index k, T* values) {
-  const Index lanes = 2 * k;
-  if (n < 4 * lanes) return -std::numeric_limits<T>::infinity();
-  std::copy_n(x, lanes, values);
-  for (Index i = lanes; i + lanes <= n; i += lanes) {
+  const Index parts = 2 * k;
+  if (n < 4 * parts) return -std::numeric_limits<T>::infinity();
+  std::copy_n(x, parts, values);
+  for (Index i = parts; i + parts <= n; i += parts) {
     simd::map(
-        lanes, values, [](simd::Pack<T> a, simd::Pack<T> b) { return simd::max(a, b); }, values, x + i);
+        parts, values, [](simd::Pack<T> a, simd::Pack<T> b) { return simd::max(a, b); }, values, x + i);
   }
-  std::transform(values, values + lanes, values, rank_of<T>);
-  std::nth_element(values, values + (k - 1), values + lanes, std::greater<T>());
+  std::transform(values, values + parts, values, rank_of<T>);
+  std::nth_element(values, values + (k - 1), values + parts, std::greater<T>());
   return values[k - 1];
 }
 
