@@ -123,7 +123,7 @@ class BabiWorld {
   constexpr double kBefore = 0.6;  // of the questions of task 3
   std::vector<const Segment*> sentences;
   for (const Segment& segment : story) {
-    if (segment.targets.back() == kNoTarget) sentences.push_back(&segment);
+    if (!segment.is_question()) sentences.push_back(&segment);
   }
   const Index count = static_cast<Index>(sentences.size()), length = std::min(size, count);
   const Index first = random.below(0, count - length + 1);

@@ -20,6 +20,8 @@ struct Segment {
     tokens.push_back(token);
     targets.push_back(target);
   }
+  /// Whether something is asked of its last token: a question, not something told.
+  [[nodiscard]] bool is_question() const { return !targets.empty() && targets.back() != kNoTarget; }
 };
 
 /// One stream from an empty memory to its end. What is asked lies in other segments than what was told.

@@ -146,10 +146,10 @@ inline std::function<Episode(Index, const mat::Random&)> babi_episodes(Index num
                                                                        std::vector<Episode> all) {
   const auto stories = std::make_shared<const std::vector<Episode>>(std::move(all));
   return [=](Index size, const mat::Random& random) {
-    const Index number_of_story = random.below(0, static_cast<Index>(stories->size()));
-    Episode story = (*stories)[static_cast<std::size_t>(number_of_story)];
-    if (size > 0) story = asked_more(story, number, size, words, random.split(0));
-    return renamed(std::move(story), {words.people, words.things, words.places}, random.split(1));
+    const Index index = random.below(0, static_cast<Index>(stories->size()));
+    const Episode& story = (*stories)[static_cast<std::size_t>(index)];
+    return renamed(size > 0 ? asked_more(story, number, size, words, random.split(0)) : story,
+                   {words.people, words.things, words.places}, random.split(1));
   };
 }
 

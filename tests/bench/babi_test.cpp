@@ -24,6 +24,13 @@ constexpr const char* kStory =
     "1 Mary went to the garden.\n2 Mary took the milk.\n3 Mary moved to the hallway.\n4 John went to the office.\n"
     "5 Mary dropped the milk.\n6 Mary went to the office.\n7 Where was the milk before the hallway?\tgarden\t1 2 3\n";
 
+/// kStory, as a reader reads it.
+Episode read_story(BabiStories& reader) {
+  const mat::test::TemporaryFolder folder;
+  write(folder.path("story.txt"), kStory);
+  return reader.read(folder.path("story.txt")).front();
+}
+
 /// What the question at the end of a segment asks of a world: bAbI 1 and 2 ask where somebody or something is.
 Index answer(const BabiWorld& world, const BabiWords& words, const Segment& question) {
   const std::vector<Index>& tokens = question.tokens;
@@ -36,12 +43,12 @@ Index disagreements(const Episode& story, const BabiWords& words, Index& asked) 
   BabiWorld world(words);
   Index others = 0;
   for (const Segment& segment : story) {
-    if (segment.targets.back() == kNoTarget) {
+    if (segment.is_question()) {
+      ++asked;
+      others += answer(world, words, segment) == segment.targets.back() ? 0 : 1;
+    } else {
       world.follow(segment);
-      continue;
     }
-    ++asked;
-    others += answer(world, words, segment) == segment.targets.back() ? 0 : 1;
   }
   return others;
 }
@@ -91,10 +98,8 @@ TEST_CASE("bAbI files that are none are refused") {
 }
 
 TEST_CASE("A bAbI world knows where people and things are and have been") {
-  const mat::test::TemporaryFolder folder;
-  write(folder.path("story.txt"), kStory);
   BabiStories reader;
-  const Episode story = reader.read(folder.path("story.txt")).front();
+  const Episode story = read_story(reader);
   const BabiWords words(reader);
   const auto id = [&](const char* word) { return reader.id_of(word); };
   BabiWorld world(words);
@@ -116,10 +121,8 @@ TEST_CASE("A bAbI world knows where people and things are and have been") {
 }
 
 TEST_CASE("More is asked of a part of a bAbI story, and the story answers it") {
-  const mat::test::TemporaryFolder folder;
-  write(folder.path("story.txt"), kStory);
   BabiStories reader;
-  const Episode story = reader.read(folder.path("story.txt")).front();
+  const Episode story = read_story(reader);
   const BabiWords words(reader);
   Index asked = 0, before = 0;
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
@@ -128,7 +131,7 @@ TEST_CASE("More is asked of a part of a bAbI story, and the story answers it") {
       REQUIRE(disagreements(part, words, asked) == 0);
       Index sentences = 0;
       for (const Segment& segment : part) {
-        sentences += segment.targets.back() == kNoTarget ? 1 : 0;
+        sentences += segment.is_question() ? 0 : 1;
         before += segment.tokens[1] == words.was ? 1 : 0;
       }
       REQUIRE(sentences == std::min<Index>(size, 6));
@@ -146,7 +149,7 @@ TEST_CASE("A bAbI world gives the answers of bAbI's own files") {
     for (const char* part : {"_train.txt", "_test.txt"}) {
       const std::string path = data + "/babi/en/" + task + part;
       if (!std::filesystem::exists(path)) {
-        WARN("skipped: there is no " << path);
+        WARN("not run: there is no " << path << "; set MAT_DATA_DIR");
         return;
       }
       BabiStories reader;

@@ -1,12 +1,10 @@
 #pragma once
 
-#include "support/allocations.hpp"
 #include "support/bits.hpp"
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
 
 #include <mat/memory/delta_memory.hpp>
-#include <mat/training/parameter_groups.hpp>
 
 namespace delta_memory_test {
 

@@ -1,4 +1,7 @@
 #include "memory/delta_memory_streams.hpp"
+#include "support/allocations.hpp"
+
+#include <mat/training/parameter_groups.hpp>
 
 namespace delta_memory_test {
 

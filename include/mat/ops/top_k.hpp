@@ -56,8 +56,8 @@ T reached_by(Index n, const T* x, Index k, T* values) {
 /// Finds the k largest of n numbers: their indices stand first in `indices`, in rising order. Returns how many there
 /// are: min(k, n).
 ///
-/// Of equal numbers those with the highest index are taken; a NaN counts as infinity. One pass from the last number to
-/// the first, which skips whole blocks without a number that reaches what the k largest are known to reach.
+/// Of equal numbers those with the highest index are taken; a NaN counts as infinity. One pass finds what at
+/// least k numbers reach; another, from the last number to the first, skips whole blocks in which none does.
 ///
 /// Shapes: x [n]; indices [2 k]; values [4 k].
 template <class T>
