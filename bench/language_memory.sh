@@ -4,7 +4,7 @@
 # what was before them, all with 12 times 64 characters a step, and prints the loss on the whole validation part, read as
 # a stream: mean and worst of the seeds, and the gain over the model without a memory.
 #   bench/language_memory.sh PROGRAM [TRAINING OPTION...]
-# PROGRAM is mat-lm. The text is that of MAT_DATA_DIR/lm/tinyshakespeare. SEEDS (1 2 3), MEMORIES (none cache delta) and
+# PROGRAM is mat-lm. The text is that of MAT_DATA_DIR/lm/tinyshakespeare. SEEDS (1 2 3), MEMORIES (none cache delta-cache delta) and
 # THREADS (1) are taken from the environment.
 set -eu
 program=$1
@@ -18,6 +18,7 @@ options() {
   case $1 in
     none) echo "--segments 1 --restart 1" ;;
     cache) echo "--memory-rows 32 --segments 1 --restart 1 --warm 1 --cold 0.5" ;;
+    delta-cache) echo "--memory-rows 16 --segments 1 --restart 1 --warm 1 --cold 0.5" ;;
     *) echo "--memory-layer 1 --hidden 448 --segments 2 --lanes 6 --restart 1" ;;
   esac
 }
@@ -25,7 +26,7 @@ options() {
 echo "| memory | options | parameters | nats per character | worst | gain over none | seeds |"
 echo "|---|---|---|---|---|---|---|"
 none=""
-for memory in ${MEMORIES:-none cache delta}; do
+for memory in ${MEMORIES:-none cache delta-cache delta}; do
   : >"$work/results"
   for seed in ${SEEDS:-1 2 3}; do
     # shellcheck disable=SC2046 # options are several words

@@ -1,4 +1,5 @@
 // What does a memory cost per token: its reading, its writing, and the backward of both?
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/delta_memory.hpp>
 #include <mat/memory/knn_memory.hpp>
 #include <mat/memory/memory_tokens.hpp>
@@ -111,6 +112,9 @@ int main(int argc, char** argv) {
   add_memory<mat::DeltaMemory<float>>(suite, "delta_d128_h4", delta);
   delta.rule = mat::LinearAttentionRule::additive;
   add_memory<mat::DeltaMemory<float>>(suite, "additive_d128_h4", delta);
+  mat::DeltaCache<float>::Config delta_cache;
+  delta_cache.features = 128;
+  add_memory<mat::DeltaCache<float>>(suite, "delta_cache_d128_N32", delta_cache);
   mat::NeuralMemory<float>::Config neural;
   neural.features = 64;
   add_memory<mat::NeuralMemory<float>>(suite, "neural_d64", neural);

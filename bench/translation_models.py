@@ -125,10 +125,10 @@ def padded(torch, rows, value):
 
 
 class TorchTraining:
-    """The loop of a PyTorch user: batches of similar lengths, made before, padded, in another order each epoch. The rate
-    rises for 400 steps and, if the number of epochs is given, falls along a cosine to 0 at their end."""
+    """The loop of a PyTorch user: batches of similar lengths, or of any, made before, padded, in another order each epoch.
+    The rate rises for 400 steps and, if the number of epochs is given, falls along a cosine to 0 at their end."""
 
-    def __init__(self, torch, file, pairs, seed=1, epochs=None):
+    def __init__(self, torch, file, pairs, seed=1, epochs=None, by_length=True):
         self.torch, (begin, end) = torch, (file.pieces.bos_id(), file.pieces.eos_id())
         torch.manual_seed(seed)
         self.model = make_torch_translator(torch, file.pieces.get_piece_size()).train()
@@ -141,7 +141,8 @@ class TorchTraining:
         self.step_number, self.next = 0, 0
         self.batches, real, total = [], 0, 0
         order = torch.randperm(len(pairs)).tolist()
-        order.sort(key=lambda i: (len(pairs[i][1]), len(pairs[i][0])))
+        if by_length:
+            order.sort(key=lambda i: (len(pairs[i][1]), len(pairs[i][0])))
         for batch in self.cut(pairs, order):
             source = padded(torch, [pairs[i][0] + [end] for i in batch], -1)
             target = padded(torch, [[begin] + pairs[i][1] for i in batch], -1)

@@ -11,8 +11,8 @@ median. On a machine that does other work, --clock cpu with one thread counts th
 
 Training counts the tokens of the translations that the loss is taken of, without padding, in steps with as many real
 tokens of both sides. All have norms first, tied embeddings, dropout, label smoothing, clipping, AdamW and a moving
-average of the parameters. mat draws its batches; PyTorch's are sorted by length, which pads least, and its AdamW is
-fused.
+average of the parameters. mat draws its batches; PyTorch's are sorted by length, which pads least, or of any lengths,
+as a shuffling DataLoader has them, and its AdamW is fused.
 
 Translation counts the seconds of test_2016_flickr from text to text, once the model is loaded: all peers have the
 same weights, and their translations are compared with mat's. PyTorch reads the whole translation again for each token,
@@ -114,18 +114,21 @@ def measure_training(torch, arguments, file):
     pairs = file.read_pairs(arguments.data)
     both = sum(len(source) + len(target) + 2 for source, target in pairs)
     target_share = sum(len(target) + 1 for _, target in pairs) / both
-    peer = TorchTraining(torch, file, pairs)
-    print(f"parameters: mat {file.parameters}, PyTorch {peer.parameters}; PyTorch's padding {peer.padding:.1%}; "
-          f"target tokens {target_share:.1%} of both sides", file=sys.stderr, flush=True)
-    runs = {"mat": [], "PyTorch": []}
+    peers = {"PyTorch": TorchTraining(torch, file, pairs),
+             "PyTorch, batches of any lengths": TorchTraining(torch, file, pairs, by_length=False)}
+    padding = {name: peer.padding for name, peer in peers.items()}
+    parameters = {"mat": file.parameters, **{name: peer.parameters for name, peer in peers.items()}}
+    print(f"parameters {parameters}; padding {padding}; target tokens {target_share:.1%} of both sides",
+          file=sys.stderr, flush=True)
+    runs = {name: [] for name in ("mat", *peers)}
     with tempfile.TemporaryDirectory() as work:
         for _ in range(arguments.repetitions):
             runs["mat"].append(mat_training(arguments, work, target_share))
-            runs["PyTorch"].append(peer.measure(arguments.steps))
+            for name, peer in peers.items():
+                runs[name].append(peer.measure(arguments.steps))
             print({name: round(r[-1]["tokens"] / r[-1][arguments.clock]) for name, r in runs.items()}, file=sys.stderr,
                   flush=True)
-    return {"case": "training, target tokens/s", "runs": runs, "parameters": [file.parameters, peer.parameters],
-            "padding": peer.padding}
+    return {"case": "training, target tokens/s", "runs": runs, "parameters": parameters, "padding": padding}
 
 
 def fastest(batches, clock, run):

@@ -241,7 +241,7 @@ void add_options(CLI::App& app, Options& o) {
   std::vector<std::string> kinds;
   for (const mat::MemoryKind kind : mat::kMemoryKinds) kinds.emplace_back(mat::name_of(kind));
   add("--memory", o.memory, "What the model remembers with", CLI::IsMember(kinds));
-  add("--memory-rows", o.model.memory_rows, "Rows of the memories cache, tokens and knn; 0: the default",
+  add("--memory-rows", o.model.memory_rows, "Rows of the memories cache, tokens, knn and delta-cache; 0: the default",
       whole(0, mat::kMostMemoryRows));
   add("--memory-layer", o.model.memory_layer, "The one layer with a memory; -1: all", whole(-1));
   add("--segment", o.model.segment, "Characters that are read at once", whole(1, mat::kLongestSegment));

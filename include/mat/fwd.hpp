@@ -57,6 +57,8 @@ class TransformerDecoder;
 template <class T>
 class AnyMemory;
 template <class T>
+class DeltaCache;
+template <class T>
 class DeltaMemory;
 template <class T>
 class InfiniAttention;

@@ -17,7 +17,7 @@ while [ $i -lt 60 ]; do
   i=$((i + 1))
 done >text
 
-for memory in none cache tokens delta additive neural knn; do
+for memory in none cache tokens delta additive neural knn delta-cache; do
   line=$(train "$memory.safetensors" --memory $memory --steps 60)
   case $line in
     "$memory.safetensors: "*" parameters, memory $memory, validation "*" nats per character") ;;
@@ -78,7 +78,7 @@ cmp killed.safetensors whole.safetensors || fail "a killed training ends with an
 
 refused 2 "there is no command, expected train, measure, sample or stream (or --help)"
 refused 1 "FileReader: nowhere cannot be opened: No such file or directory" train --train nowhere --out x
-refused 2 "--memory: both not in {none,cache,tokens,delta,additive,neural,knn}" train --train text --out x --memory both
+refused 2 "--memory: both not in {none,cache,tokens,delta,additive,neural,knn,delta-cache}" train --train text --out x --memory both
 mkdir folder
 refused 2 "--out is a folder: folder" train --train text --out folder
 cp text copy

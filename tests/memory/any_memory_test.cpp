@@ -98,6 +98,7 @@ TEST_CASE("a memory chosen at run time reads, writes and learns as its own class
   check_same<DeltaMemory<double>>(MemoryKind::additive);
   check_same<NeuralMemory<double>>(MemoryKind::neural);
   check_same<KnnMemory<double>>(MemoryKind::knn);
+  check_same<DeltaCache<double>>(MemoryKind::delta_cache);
 }
 
 TEST_CASE("the size of a kind reaches its memory", "[memory]") {
@@ -108,6 +109,7 @@ TEST_CASE("the size of a kind reaches its memory", "[memory]") {
   CHECK(std::get<SegmentCache<float>::Config>(of(MemoryKind::cache, {})).length ==
         SegmentCache<float>::Config{}.length);
   CHECK(std::get<MemoryTokens<float>::Config>(of(MemoryKind::tokens, {5, 0})).count == 5);
+  CHECK(std::get<DeltaCache<float>::Config>(of(MemoryKind::delta_cache, {5, 0})).length == 5);
   const auto knn = std::get<KnnMemory<float>::Config>(of(MemoryKind::knn, {5, 2}));
   CHECK(knn.capacity == 5);
   CHECK(knn.heads == 2);

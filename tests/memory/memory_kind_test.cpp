@@ -15,8 +15,8 @@ TEST_CASE("every kind of memory has a name of its own", "[memory]") {
     CHECK(memory_kind_from_name(name_of(kind)) == kind);
   }
   CHECK_THROWS_WITH(memory_kind_from_name("both"),
-                    "memory_kind_from_name: name is \"both\", expected none, cache, tokens, delta, additive, neural or "
-                    "knn");
+                    "memory_kind_from_name: name is \"both\", expected none, cache, tokens, delta, additive, neural, "
+                    "knn or delta-cache");
 }
 
 }  // namespace memory_kind_test

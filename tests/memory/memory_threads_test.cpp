@@ -2,6 +2,7 @@
 #include "support/catch.hpp"
 #include "support/threads.hpp"
 
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/delta_memory.hpp>
 #include <mat/memory/infini_attention.hpp>
 #include <mat/memory/knn_memory.hpp>
@@ -81,6 +82,7 @@ TEST_CASE("what a memory reads, writes and learns has the same bits for any numb
   SegmentCache<float>::Config cache;
   cache.gradient = StateGradient::through;
   CHECK(threads_do_not_matter<SegmentCache<float>>(cache));
+  CHECK(threads_do_not_matter<DeltaCache<float>>({}));
   KnnMemory<float>::Config knn;
   knn.capacity = 256;
   CHECK(threads_do_not_matter<KnnMemory<float>>(knn));

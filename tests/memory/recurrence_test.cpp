@@ -1,6 +1,7 @@
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
 
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/no_memory.hpp>
 #include <mat/memory/recurrence.hpp>
@@ -124,6 +125,17 @@ TEST_CASE("P7: with any depth of segments the gradient of all parameters agrees 
     config.decoder.memory.length = 3;
     config.decoder.memory.gradient = StateGradient::through;
     Cached model(config, Random(3));
+    const auto grads = story_gradient(model, story, {});
+    const auto loss = [&] { return story_loss(model, story); };
+    CHECK(parameter_gradient_error(loss, model.parameters(), grads, name) < 1e-6);
+  }
+  SECTION("a delta cache with fewer key features than places") {
+    using Model = LanguageModel<double, DeltaCache<double>>;
+    auto config = small_config<Model>();
+    config.decoder.memory.length = 3;
+    config.decoder.memory.key_dim = 2;
+    config.decoder.memory.initial_beta = 0.7;
+    Model model(config, Random(3));
     const auto grads = story_gradient(model, story, {});
     const auto loss = [&] { return story_loss(model, story); };
     CHECK(parameter_gradient_error(loss, model.parameters(), grads, name) < 1e-6);

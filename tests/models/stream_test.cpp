@@ -3,6 +3,7 @@
 #include "support/gradients.hpp"
 #include "support/small_language_model.hpp"
 
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/segment_cache.hpp>
 #include <mat/models/stream.hpp>
 
@@ -41,11 +42,13 @@ template <class Model>
 
 using Tokens = LanguageModel<float, MemoryTokens<float>>;
 using Cached = LanguageModel<float, SegmentCache<float>>;
+using CachedByDelta = LanguageModel<float, DeltaCache<float>>;
 using Plain = LanguageModel<float, NoMemory<float>>;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("P5: any split of a stream into pushes gives the same bits", "[models]", Tokens, Cached, Plain) {
+TEMPLATE_TEST_CASE("P5: any split of a stream into pushes gives the same bits", "[models]", Tokens, Cached,
+                   CachedByDelta, Plain) {
   const auto model = small_model<TestType>();
   const auto ids = random_ids(23, 5);
   Stream<TestType> whole(model, {5});

@@ -211,6 +211,20 @@ TEST_CASE("rows between sequences are neither read nor written", "[ops]") {
   }
 }
 
+TEST_CASE("the next state may be columns of a wider matrix, of which the others stay", "[ops]") {
+  for (const auto& problem : problems<double>(Sequences({11, 3}))) {
+    DeltaRuleCache<double> cache;
+    const auto filler = random_tensor<double, 2>({problem.start.shape()[0], problem.dv + 4}, 5);
+    auto wide = filler;
+    const auto next = wide.view().middle_cols(2, problem.dv);
+    delta_rule_forward<double>(problem.options, problem.inputs(), problem.start, next, cache);
+    CHECK(same_bits<double>(next, problem.written().view()));
+    for (const Index others : {Index{0}, problem.dv + 2}) {
+      CHECK(same_bits<double>(wide.view().middle_cols(others, 2), filler.view().middle_cols(others, 2)));
+    }
+  }
+}
+
 TEST_CASE("the delta rule says what does not fit", "[ops]") {
   Problem<float> p(Sequences({4}), 2, 3, 5);
   DeltaRuleCache<float> cache;

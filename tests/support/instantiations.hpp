@@ -35,6 +35,7 @@
 
 #define MAT_TEST_INSTANTIATE_MEMORIES(kind, T)                        \
   kind template class mat::detail::DeltaRule<T>;                      \
+  kind template class mat::DeltaCache<T>;                             \
   kind template class mat::DeltaMemory<T>;                            \
   kind template class mat::KnnMemory<T>;                              \
   kind template class mat::MemoryTokens<T>;                           \

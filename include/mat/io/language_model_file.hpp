@@ -45,7 +45,7 @@ inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s)
   }
   check_value(s.segment >= 1 && s.segment <= kLongestSegment, "the segment", s.segment, "at least 1 and at most ",
               kLongestSegment);
-  check_memory_rows(file, s.memory, s.memory_rows, "decoder.memories.0.memory", s.dim);
+  check_memory_rows(file, s.memory, s.memory_rows, "decoder.memories", s.dim);
 }
 
 }  // namespace detail

@@ -63,13 +63,15 @@ inline void check_matrix(const Safetensors& file, const std::string& name, Index
                             shape_to_string(expected.data(), 2) + ", as its settings say");
 }
 
-/// Throws unless the rows of a memory, which settings ask for, are few enough, and if they are learned those of
-/// `tensor`. Errors: ValueError, ShapeError.
-inline void check_memory_rows(const Safetensors& file, MemoryKind memory, Index rows, const std::string& tensor,
+/// Throws unless the rows of a memory, which settings ask for, are few enough, and those of the tensor of `memories`
+/// that something is learned for each of them in. Errors: ValueError, ShapeError.
+inline void check_memory_rows(const Safetensors& file, MemoryKind memory, Index rows, const std::string& memories,
                               Index features) {
   check_value(rows >= 0 && rows <= kMostMemoryRows, "the rows of memory", rows, "at least 0 and at most ",
               kMostMemoryRows);
-  if (memory == MemoryKind::tokens && rows > 0) check_matrix(file, tensor, rows, features);
+  if (rows == 0) return;
+  if (memory == MemoryKind::tokens) check_matrix(file, memories + ".0.memory", rows, features);
+  if (memory == MemoryKind::delta_cache) check_matrix(file, memories + ".0.places", rows, std::min(rows, features));
 }
 
 /// What `read` makes of a safetensors file; `function` is who asks and `kind` what the file should be.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/delta_memory.hpp>
 #include <mat/memory/knn_memory.hpp>
 #include <mat/memory/memory_kind.hpp>
@@ -21,10 +22,11 @@ struct MemoryChoice {
   /// A part of one of them: Part<M> is a type that belongs to the memory M.
   template <template <class> class Part>
   using OneOf = std::variant<Part<NoMemory<T>>, Part<SegmentCache<T>>, Part<MemoryTokens<T>>, Part<DeltaMemory<T>>,
-                             Part<NeuralMemory<T>>, Part<KnnMemory<T>>>;
+                             Part<NeuralMemory<T>>, Part<KnnMemory<T>>, Part<DeltaCache<T>>>;
   /// In the order of OneOf; the two rules of a delta memory are one class.
-  static constexpr MemoryKind kKinds[] = {MemoryKind::none,  MemoryKind::cache,  MemoryKind::tokens,
-                                          MemoryKind::delta, MemoryKind::neural, MemoryKind::knn};
+  static constexpr MemoryKind kKinds[] = {MemoryKind::none,       MemoryKind::cache,  MemoryKind::tokens,
+                                          MemoryKind::delta,      MemoryKind::neural, MemoryKind::knn,
+                                          MemoryKind::delta_cache};
 
   // The memory whose config this is.
   static NoMemory<T> owner(const typename NoMemory<T>::Config&);
@@ -33,6 +35,7 @@ struct MemoryChoice {
   static DeltaMemory<T> owner(const typename DeltaMemory<T>::Config&);
   static NeuralMemory<T> owner(const typename NeuralMemory<T>::Config&);
   static KnnMemory<T> owner(const typename KnnMemory<T>::Config&);
+  static DeltaCache<T> owner(const typename DeltaCache<T>::Config&);
 
   /// The part of one memory among those of any. Errors: ValueError if it is another memory's.
   template <class Part, class Any>
@@ -180,6 +183,7 @@ class AnyMemory {
 
   [[nodiscard]] const Sequences& rows_of(const ReadCache& cache) const {
     if (const auto* tokens = std::get_if<typename MemoryTokens<T>::ReadCache>(&cache.memory)) return tokens->sequences;
+    if (const auto* rows = std::get_if<typename DeltaCache<T>::ReadCache>(&cache.memory)) return rows->sequences;
     return std::get<typename SegmentCache<T>::ReadCache>(cache.memory).sequences;
   }
   [[nodiscard]] AttentionMask<T> mask(const ReadCache& cache) const {
@@ -250,6 +254,11 @@ typename AnyMemory<T>::Config AnyMemory<T>::Config::of(MemoryKind kind, const Me
       typename MemoryTokens<T>::Config tokens;
       if (size.rows > 0) tokens.count = size.rows;
       return choose(tokens);
+    }
+    case MemoryKind::delta_cache: {
+      typename DeltaCache<T>::Config cache;
+      if (size.rows > 0) cache.length = size.rows;
+      return choose(cache);
     }
     case MemoryKind::knn: {
       typename KnnMemory<T>::Config knn;

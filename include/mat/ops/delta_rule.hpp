@@ -116,6 +116,7 @@ class DeltaRule {
     MatrixView<T> keys;       // [chunk, key_dim]
     MatrixView<T> g;          // the gradient of the state after the chunk: [key_dim, value_dim]
     T *from_start, *dkept;    // a; the gradients of a row of D: [width]
+    T* one;                   // a 1 after `width` zeros and before others: [2 * width]
 
     Scratch(const DeltaRule& rule, T* memory) {
       const Index n = rule.o_.chunk, width = rule.width_;
@@ -127,14 +128,21 @@ class DeltaRule {
       products = take(n, width), kept = take(n, width), solve = take(n, width), dsolve = take(n, width);
       u = take(n, rule.dv_), du = take(n, rule.dv_), de = take(n, rule.dv_);
       keys = take(n, rule.dk_), g = take(rule.dk_, rule.dv_);
-      from_start = take(1, width).data(), dkept = take(1, width).data();
+      from_start = take(1, width).data(), dkept = take(1, width).data(), one = take(2, width).data();
+      std::fill_n(one, 2 * width, T(0));
+      one[width] = T(1);
     }
     [[nodiscard]] static Index size(const DeltaRule& rule) {
       const Index n = rule.o_.chunk;
-      return 4 * n * rule.width_ + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 2 * rule.width_;
+      return 4 * n * rule.width_ + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 4 * rule.width_;
     }
   };
 
+  /// All rows at once if they lie one after the other, as those of a Tensor do.
+  static void scale(MatrixView<T> x, T factor) {
+    const Index rows = x.contiguous() ? 1 : x.rows(), cols = x.size() / rows;
+    for (Index i = 0; i < rows; ++i) simd::set_scaled(cols, x.row(i), factor, ConstMatrixView<T>(x).row(i));
+  }
   static void copy(ConstMatrixView<T> from, MatrixView<T> to) {
     for (Index i = 0; i < from.rows(); ++i) std::copy_n(from.row(i), from.cols(), to.row(i));
   }
@@ -173,26 +181,29 @@ class DeltaRule {
     return in_.decay.empty() ? T(1) : in_.decay(c.row + t, c.head);
   }
 
-  /// D and a, row by row: each row is the one before times a decay.
+  /// D and a: each row is the one before times a decay, and starts with the 1 on the diagonal.
   void compute_kept(const Chunk& c, const Scratch& s) const {
-    std::fill_n(s.kept.row(0), width_, T(0));
-    for (Index t = 0; t < c.count; ++t) {
-      const T d = decay(c, t);
-      if (t > 0) simd::set_scaled(width_, s.kept.row(t), d, s.kept.row(t - 1));
-      s.kept(t, t) = T(1);
-      s.from_start[t] = t == 0 ? d : d * s.from_start[t - 1];
+    // A pack of columns stays in a register: the 1, written to a row that the next is read from, would be waited for.
+    for (Index first = 0; first < width_; first += simd::Pack<T>::kSize) {
+      simd::Pack<T> row = simd::broadcast(T(0));
+      for (Index t = 0; t < c.count; ++t) {
+        row = simd::fma(simd::broadcast(decay(c, t)), row, simd::load<T>(s.one + width_ - t + first));
+        simd::store(s.kept.row(t) + first, row);
+      }
     }
+    for (Index t = 0; t < c.count; ++t) s.from_start[t] = decay(c, t) * (t == 0 ? T(1) : s.from_start[t - 1]);
   }
   /// <k_t, k_i>, and what the solve multiplies u_i with.
   void compute_products(const Chunk& c, const Scratch& s) const {
     const ConstMatrixView<T> k = keys(in_.k, c);
     matmul<T>(k, transposed<T>(k), square(s.products, c));
-    for (Index t = 0; t < c.count; ++t) {
-      if (c.count < width_) std::fill_n(s.products.row(t) + c.count, width_ - c.count, T(0));
-      simd::map(
-          width_, s.solve.row(t), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, s.products.row(t),
-          s.kept.row(t));
+    for (Index t = 0; c.count < width_ && t < c.count; ++t) {
+      std::fill_n(s.products.row(t) + c.count, width_ - c.count, T(0));
     }
+    const ConstMatrixView<T> products = s.products, kept = s.kept;
+    simd::map(
+        c.count * width_, s.solve.data(), [](simd::Pack<T> p, simd::Pack<T> d) { return -(p * d); }, products.data(),
+        kept.data());
   }
   [[nodiscard]] static MatrixView<T> square(MatrixView<T> all, const Chunk& c) {
     return all.middle_rows(0, c.count).middle_cols(0, c.count);
@@ -219,7 +230,7 @@ class DeltaRule {
           u.row(t));
     }
     if (is_delta_) solve(c, error, u, w);
-    for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, s.row(i), w.from_start[c.count - 1], s.row(i));
+    scale(s, w.from_start[c.count - 1]);
     matmul_add<T>(transposed<T>(keys(in_.k, c)), u, s);
   }
 
@@ -263,7 +274,7 @@ class DeltaRule {
     solve_backward(c, error, grads, w);
     if (is_delta_) error_backward(c, s, dk, w);
     if (!in_.decay.empty()) decay_backward(c, s, grads.ddecay, w);
-    for (Index i = 0; i < dk_; ++i) simd::set_scaled(dv_, w.g.row(i), w.from_start[n - 1], w.g.row(i));
+    scale(w.g, w.from_start[n - 1]);
     if (!is_delta_) return;
     for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), -w.from_start[t], de.row(t));
     matmul_add<T>(transposed<T>(k), de, w.g);
