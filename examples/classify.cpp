@@ -69,8 +69,8 @@ void add_model_options(CLI::App& app, Options& o) {
   add("--segment", o.segment, "Read texts of any length so many words at a time; 0: all of a text at once", whole(0));
   add("--memory", o.memory, "What --segment keeps: pool, sums over all words; or a memory too; last: nothing",
       CLI::IsMember(memory_names()));
-  add("--memory-rows", o.memory_size.rows, "Rows of the memories cache, tokens, knn and delta-cache; 0: their own default",
-      whole(0, mat::kMostMemoryRows));
+  add("--memory-rows", o.memory_size.rows,
+      "Rows of the memories cache, tokens, knn and delta-cache; 0: their own default", whole(0, mat::kMostMemoryRows));
   add("--min-count", vocabulary.min_count, "Rarer words are unknown", whole(1));
   add("--word-ngrams", vocabulary.word_ngrams, "Runs of 2 to so many words are features; 1: none", whole(1));
   add("--max-chars", vocabulary.max_chars, "Parts of words of 3 to so many characters are features; 0: none", whole(0));

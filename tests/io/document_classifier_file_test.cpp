@@ -124,7 +124,8 @@ TEST_CASE("settings of a document classifier that its tensors do not have are re
   CHECK(message("segment", Index{0}) == "SegmentClassifier: segments.length is 0, expected at least 1");
   CHECK(message("part", "half") == "part is 'half', expected all or last_segment");
   CHECK(message("memory", "best") ==
-        "memory_kind_from_name: name is \"best\", expected none, cache, tokens, delta, additive, neural, knn or delta-cache");
+        "memory_kind_from_name: name is \"best\", expected none, cache, tokens, delta, additive, neural, knn or "
+        "delta-cache");
   CHECK(
       message("hidden", Index{1} << 40) ==
       "tensor 'encoder.encoder.layers.0.linear1.weight' is [12, 8], expected [1099511627776, 8], as its settings say");

@@ -15,7 +15,7 @@ inline namespace MAT_ABI {
 /// The last rows that went into a layer, kept in one matrix by the delta rule under keys that are learned for places.
 ///
 ///     place  p_n = n mod length                          of a sequence's token n, counted over all segments
-///     read   r_j = f(P_p(n + j - m)) S,  j < m           the last m = min(n, length) rows, oldest first, after n tokens
+///     read   r_j = f(P_p(n + j - m)) S,  j < m           the last m = min(n, length) rows, after n tokens
 ///     write  k_t = f(P_p(t)),   beta_t = sigmoid(x_t Wb^T + b)
 ///            S += k_t^T beta_t (x_t - k_t S)             f(y) = y / |y|
 ///
