@@ -48,10 +48,9 @@ void unit_length_forward(ConstMatrixView<T> x, Index heads, MatrixView<T> y) {
   const Index d = detail::part_size("unit_length_forward", x, heads);
   check_shape("unit_length_forward: y", y, x.shape());
   detail::for_each_row(x.rows(), 2 * x.cols(), [&](Index t) {
-    for (Index h = 0; h < heads; ++h) {
-      const T* from = x.row(t) + h * d;
-      simd::set_scaled(d, y.row(t) + h * d, detail::inverse_length(d, from), from);
-    }
+    const T* from = x.row(t);
+    T* to = y.row(t);
+    for (Index h = 0; h < heads; ++h, from += d, to += d) simd::set_scaled(d, to, detail::inverse_length(d, from), from);
   });
 }
 
