@@ -58,6 +58,7 @@ namespace mat {}
 #include <mat/layers/rotary_position.hpp>
 #include <mat/layers/sinusoidal_position.hpp>
 #include <mat/memory/any_memory.hpp>
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/delta_memory.hpp>
 #include <mat/memory/fast_weight_state.hpp>
 #include <mat/memory/infini_attention.hpp>

@@ -9,6 +9,9 @@
 #include <mat/ops/residual.hpp>
 #include <mat/ops/unit_length.hpp>
 
+#include <algorithm>
+#include <cmath>
+
 namespace mat {
 inline namespace MAT_ABI {
 

@@ -50,7 +50,9 @@ void unit_length_forward(ConstMatrixView<T> x, Index heads, MatrixView<T> y) {
   detail::for_each_row(x.rows(), 2 * x.cols(), [&](Index t) {
     const T* from = x.row(t);
     T* to = y.row(t);
-    for (Index h = 0; h < heads; ++h, from += d, to += d) simd::set_scaled(d, to, detail::inverse_length(d, from), from);
+    for (Index h = 0; h < heads; ++h, from += d, to += d) {
+      simd::set_scaled(d, to, detail::inverse_length(d, from), from);
+    }
   });
 }
 
