@@ -25,8 +25,8 @@ for memory in none cache tokens delta additive neural knn delta-cache; do
   esac
 done
 
-# A saved model has the loss that its training measured, also by place.
-"$program" measure knn.safetensors text --places >measured
+# A saved model, the last of them, has the loss that its training measured, also by place.
+"$program" measure $memory.safetensors text --places >measured
 loss=$(head -n 1 measured | cut -d ' ' -f 1)
 equal "what is measured" "$(head -n 1 measured | cut -d ' ' -f 2-4,6-)" "nats per character, bits, 1440 characters"
 case $line in
