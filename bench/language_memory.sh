@@ -4,8 +4,8 @@
 # what was before them, all with 12 times 64 characters a step, and prints the loss on the whole validation part, read as
 # a stream: mean and worst of the seeds, and the gain over the model without a memory.
 #   bench/language_memory.sh PROGRAM [TRAINING OPTION...]
-# PROGRAM is mat-lm. The text is that of MAT_DATA_DIR/lm/tinyshakespeare. SEEDS (1 2 3), MEMORIES (none cache delta-cache delta) and
-# THREADS (1) are taken from the environment.
+# PROGRAM is mat-lm. The text is that of MAT_DATA_DIR/lm/tinyshakespeare. SEEDS (1 2 3), MEMORIES (none cache
+# delta-cache delta) and THREADS (1) are taken from the environment.
 set -eu
 program=$1
 shift
@@ -18,7 +18,7 @@ options() {
   case $1 in
     none) echo "--segments 1 --restart 1" ;;
     cache) echo "--memory-rows 32 --segments 1 --restart 1 --warm 1 --cold 0.5" ;;
-    delta-cache) echo "--memory-rows 16 --segments 1 --restart 1 --warm 1 --cold 0.5" ;;
+    delta-cache) echo "--memory-rows 16 --segments 2 --lanes 6 --restart 1 --warm 1 --cold 0.5" ;;
     *) echo "--memory-layer 1 --hidden 448 --segments 2 --lanes 6 --restart 1" ;;
   esac
 }

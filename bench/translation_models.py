@@ -125,8 +125,8 @@ def padded(torch, rows, value):
 
 
 class TorchTraining:
-    """The loop of a PyTorch user: batches of similar lengths, or of any, made before, padded, in another order each epoch.
-    The rate rises for 400 steps and, if the number of epochs is given, falls along a cosine to 0 at their end."""
+    """The loop of a PyTorch user: batches of similar lengths, or of any, made before, padded, in another order each
+    epoch. The rate rises for 400 steps and, if the number of epochs is given, falls along a cosine to 0 at their end."""
 
     def __init__(self, torch, file, pairs, seed=1, epochs=None, by_length=True):
         self.torch, (begin, end) = torch, (file.pieces.bos_id(), file.pieces.eos_id())

@@ -11,8 +11,8 @@ median. On a machine that does other work, --clock cpu with one thread counts th
 
 Training counts the tokens of the translations that the loss is taken of, without padding, in steps with as many real
 tokens of both sides. All have norms first, tied embeddings, dropout, label smoothing, clipping, AdamW and a moving
-average of the parameters. mat draws its batches; PyTorch's are sorted by length, which pads least, or of any lengths,
-as a shuffling DataLoader has them, and its AdamW is fused.
+average of the parameters. mat draws its batches; PyTorch's are sorted by length, which pads least, or of any lengths
+as a shuffled text has them; both are cut once and come in another order each epoch. Its AdamW is fused.
 
 Translation counts the seconds of test_2016_flickr from text to text, once the model is loaded: all peers have the
 same weights, and their translations are compared with mat's. PyTorch reads the whole translation again for each token,
@@ -114,7 +114,7 @@ def measure_training(torch, arguments, file):
     pairs = file.read_pairs(arguments.data)
     both = sum(len(source) + len(target) + 2 for source, target in pairs)
     target_share = sum(len(target) + 1 for _, target in pairs) / both
-    peers = {"PyTorch": TorchTraining(torch, file, pairs),
+    peers = {"PyTorch, batches by length": TorchTraining(torch, file, pairs),
              "PyTorch, batches of any lengths": TorchTraining(torch, file, pairs, by_length=False)}
     padding = {name: peer.padding for name, peer in peers.items()}
     parameters = {"mat": file.parameters, **{name: peer.parameters for name, peer in peers.items()}}

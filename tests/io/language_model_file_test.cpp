@@ -71,11 +71,13 @@ TEST_CASE("a file that is no language model is refused with the reason", "[io]")
                                                    "expected 5");
 }
 
-TEST_CASE("memory tokens that the settings ask for and the tensors do not have are refused", "[io]") {
+TEST_CASE("rows of memory that the settings ask for and the tensors do not have are refused", "[io]") {
+  const auto kind = GENERATE(MemoryKind::tokens, MemoryKind::delta_cache);
+  CAPTURE(name_of(kind));
   const test::TemporaryFolder folder;
   const std::string path = folder.path("model.safetensors");
-  auto settings = small_settings(MemoryKind::tokens);
-  const auto model = make_language_model<float>(settings, Random(7));
+  auto settings = small_settings(kind);
+  auto model = make_language_model<float>(settings, Random(7));
   const auto message = [&](Index rows) {
     settings.memory_rows = rows;
     save_language_model(path, {settings, Alphabet({"\n", "a", "b", "c"}), model});
@@ -87,10 +89,17 @@ TEST_CASE("memory tokens that the settings ask for and the tensors do not have a
     return std::string();
   };
   const std::string refused = "load_language_model: " + path + " is no language model: ";
+  const bool tokens = kind == MemoryKind::tokens;
+  const std::string tensor = tokens ? "memory' is [3, 8]" : "slot_keys' is [3, 3]";
   CHECK(message(3).empty());
   CHECK(message(60000) ==
-        refused + "tensor 'decoder.memories.0.memory' is [3, 8], expected [60000, 8], as its settings say");
+        refused + "tensor 'decoder.memories.0." + tensor + ", expected [60000, 8], as its settings say");
   CHECK(message(65537) == refused + "the rows of memory is 65537, expected at least 0 and at most 65536");
+  if (tokens) return;
+  auto& second = std::get<DeltaCache<float>>(model.parameters().decoder.parameters().memories[1].parameters().memory);
+  second.parameters().slot_keys.resize({4, 3});
+  CHECK(message(3) ==
+        refused + "tensor 'decoder.memories.1.slot_keys' is [4, 3], expected [3, 3], as its settings say");
 }
 
 }  // namespace language_model_file_test

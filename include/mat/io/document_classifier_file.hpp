@@ -40,7 +40,7 @@ namespace detail {
   auto config = settings_from_json<DocumentClassifierConfig<float>>(Json::parse(metadata_text(file, "model"), "model"));
   auto [vocabulary, labels] = read_words_and_labels(file, config.text);
   check_sizes(file, config.text, {"encoder.encoder.layers.", ""});
-  check_memory_rows(file, config.memory, config.size.rows, "encoder.memories", config.text.dim);
+  check_memory_rows(file, config.memory, config.size.rows, "encoder.memories", config.text.layers, config.text.dim);
   check_value(config.size.heads >= 0 && config.size.heads <= config.text.dim, "the heads of memory", config.size.heads,
               "at least 0 and at most the features, ", config.text.dim);
   auto model = make_document_classifier<float>(config, Random());

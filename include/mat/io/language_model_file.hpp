@@ -45,7 +45,8 @@ inline void check_sizes(const Safetensors& file, const LanguageModelSettings& s)
   }
   check_value(s.segment >= 1 && s.segment <= kLongestSegment, "the segment", s.segment, "at least 1 and at most ",
               kLongestSegment);
-  check_memory_rows(file, s.memory, s.memory_rows, "decoder.memories", s.dim);
+  const Index memories = s.memory_layer < 0 ? s.layers : 1;
+  check_memory_rows(file, s.memory, s.memory_rows, "decoder.memories", memories, s.dim);
 }
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mat/io/checkpoint.hpp>
+#include <mat/memory/delta_cache.hpp>
 #include <mat/memory/memory_kind.hpp>
 
 #include <charconv>
@@ -63,15 +64,22 @@ inline void check_matrix(const Safetensors& file, const std::string& name, Index
                             shape_to_string(expected.data(), 2) + ", as its settings say");
 }
 
-/// Throws unless the rows of a memory, which settings ask for, are few enough, and those of the tensor of `memories`
-/// that something is learned for each of them in. Errors: ValueError, ShapeError.
+/// Throws unless a model's memories of this kind, `count` of them in the tensors of `memories`, may have so many rows:
+/// at most kMostMemoryRows, and where something is learned for each row, as many as the tensor has.
+/// Errors: ValueError, ShapeError.
 inline void check_memory_rows(const Safetensors& file, MemoryKind memory, Index rows, const std::string& memories,
-                              Index features) {
+                              Index count, Index features) {
   check_value(rows >= 0 && rows <= kMostMemoryRows, "the rows of memory", rows, "at least 0 and at most ",
               kMostMemoryRows);
   if (rows == 0) return;
   if (memory == MemoryKind::tokens) check_matrix(file, memories + ".0.memory", rows, features);
-  if (memory == MemoryKind::delta_cache) check_matrix(file, memories + ".0.places", rows, std::min(rows, features));
+  if (memory != MemoryKind::delta_cache) return;
+  DeltaCache<float>::Config config;
+  config.features = features;
+  config.length = rows;
+  for (Index i = 0; i < count; ++i) {
+    check_matrix(file, memories + "." + std::to_string(i) + ".slot_keys", rows, config.keys());
+  }
 }
 
 /// What `read` makes of a safetensors file; `function` is who asks and `kind` what the file should be.

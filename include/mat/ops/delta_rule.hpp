@@ -116,7 +116,7 @@ class DeltaRule {
     MatrixView<T> keys;       // [chunk, key_dim]
     MatrixView<T> g;          // the gradient of the state after the chunk: [key_dim, value_dim]
     T *from_start, *dkept;    // a; the gradients of a row of D: [width]
-    T* one;                   // a 1 after `width` zeros and before others: [2 * width]
+    T* one;                   // `width` zeros, a 1, and zeros: [2 * width]
 
     Scratch(const DeltaRule& rule, T* memory) {
       const Index n = rule.o_.chunk, width = rule.width_;
