@@ -182,9 +182,11 @@ class AnyMemory {
   // What a stack asks of a memory at the places `context` and `tokens`.
 
   [[nodiscard]] const Sequences& rows_of(const ReadCache& cache) const {
-    if (const auto* tokens = std::get_if<typename MemoryTokens<T>::ReadCache>(&cache.memory)) return tokens->sequences;
-    if (const auto* rows = std::get_if<typename DeltaCache<T>::ReadCache>(&cache.memory)) return rows->sequences;
-    return std::get<typename SegmentCache<T>::ReadCache>(cache.memory).sequences;
+    return visit([&](const auto& m) -> const Sequences& {
+      using M = std::decay_t<decltype(m)>;
+      if constexpr (detail::TellsRows<M>::value) return m.rows_of(std::get<typename M::ReadCache>(cache.memory));
+      throw std::bad_variant_access();  // a stack does not ask memories at other places
+    });
   }
   [[nodiscard]] AttentionMask<T> mask(const ReadCache& cache) const {
     return tokens().mask(std::get<typename MemoryTokens<T>::ReadCache>(cache.memory));
