@@ -114,6 +114,7 @@ namespace mat {}
 #include <mat/ops/attention_weights.hpp>
 #include <mat/ops/content_memory.hpp>
 #include <mat/ops/delta_rule.hpp>
+#include <mat/ops/delta_rule_chunks.hpp>
 #include <mat/ops/dropout.hpp>
 #include <mat/ops/dropout_scales.hpp>
 #include <mat/ops/earlier_tokens.hpp>
@@ -142,6 +143,7 @@ namespace mat {}
 #include <mat/ops/surprise.hpp>
 #include <mat/ops/token_shift.hpp>
 #include <mat/ops/top_k.hpp>
+#include <mat/ops/triangular_rows.hpp>
 #include <mat/ops/unit_length.hpp>
 #include <mat/ops/windows.hpp>
 #include <mat/training/adam.hpp>

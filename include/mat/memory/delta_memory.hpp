@@ -48,8 +48,8 @@ class DeltaMemory {
     bool token_shift = true;
     bool forget = true;  ///< Learns gamma; without it gamma is 1.
     double initial_gamma = 0.9997;
-    double epsilon = 1e-6;  ///< Of the additive rule.
-    Index chunk = 32;       ///< Tokens that are written together; see DeltaRuleOptions.
+    double epsilon = 1e-6;          ///< Of the additive rule.
+    Index chunk = kDeltaRuleChunk;  ///< Tokens that are written together.
   };
 
   struct Parameters {

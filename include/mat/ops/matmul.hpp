@@ -59,7 +59,7 @@ void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> 
                                  c.data(), c.row_stride(), a.cols,       bias,   start};
   const Index work = a.rows * b.cols * a.cols;
   if (work <= kSmallProduct && b.cols <= kTransposedPanels * kPanelCols<T>) {
-    const auto block = a.col_stride == 1 ? matmul_block<T> : matmul_transposed_block<T>;
+    const auto block = a.col_stride == 1 || a.cols <= kShortDepth ? matmul_block<T> : matmul_transposed_block<T>;
     return block(problem, {0, a.rows}, {0, b.cols});
   }
   const MatmulBlocks<T> blocks(problem, a.rows, b.cols, work < kParallelGrain ? 1 : max_threads());

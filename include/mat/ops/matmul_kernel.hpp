@@ -23,7 +23,8 @@ template <class T>
 inline constexpr Index kPanelCols = kPanelPacks<T>* simd::Pack<T>::kSize;
 /// Rows of a block of results: with kPanelPacks packs each it fills the registers and leaves room for operands.
 inline constexpr Index kTileRows = simd::kRegisters >= 32 ? 12 : 6;
-inline constexpr Index kHalfTileRows = kTileRows / 3;
+/// Rows of a block that the last rows are taken with, if there are not enough for more; and twice as many.
+inline constexpr Index kSmallTileRows = kTileRows / 3;
 /// Inner dimension of a packed panel. Longer products run in several steps, whose sums are added up in order.
 inline constexpr Index kPanelDepth = 256;
 
@@ -110,7 +111,8 @@ void matmul_panel(Index rows, Index cols, Index depth, const T* a, Index a_row, 
   };
   Index done = 0;
   tiles(std::integral_constant<Index, kTileRows>(), done);
-  tiles(std::integral_constant<Index, kHalfTileRows>(), done);
+  tiles(std::integral_constant<Index, 2 * kSmallTileRows>(), done);
+  tiles(std::integral_constant<Index, kSmallTileRows>(), done);
   tiles(std::integral_constant<Index, 1>(), done);
 }
 
@@ -157,6 +159,10 @@ struct MatmulRange {
   Index begin, end;
 };
 
+/// Numbers that stay in the first-level cache, however far apart those that are used lie.
+inline constexpr Index kNearNumbers = 2048;
+/// Inner dimension up to which a transposed a is read where it lies.
+inline constexpr Index kShortDepth = 64;
 /// Panels of a block whose a lies transposed.
 inline constexpr Index kTransposedPanels = 8;
 
@@ -172,8 +178,9 @@ void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols)
       const Index n = std::min(kPanelCols<T>, cols.end - j);
       const T* b = p.b + k * p.b_row + j * p.b_col;
       Index b_stride = p.b_row;
-      // A panel that lies contiguous already and is used by few rows is not worth a copy.
-      if (p.b_col != 1 || n < kPanelCols<T> || m > 2 * kTileRows) {
+      // A panel that lies contiguous already is worth a copy if many rows use it and its own rows lie far apart.
+      const bool copied = m > 2 * kTileRows && depth * p.b_row > kNearNumbers;
+      if (p.b_col != 1 || n < kPanelCols<T> || copied) {
         pack_panel(depth, n, b, p.b_row, p.b_col, panel);
         b = panel;
         b_stride = kPanelCols<T>;
