@@ -118,7 +118,6 @@ TEST_CASE("P7: with any depth of segments the gradient of all parameters agrees 
     const auto grads = story_gradient(model, story, {});
     const auto loss = [&] { return story_loss(model, story); };
     CHECK(parameter_gradient_error(loss, model.parameters(), grads, name) < 1e-6);
-    INFO(name);
   }
   SECTION("a segment cache through which the gradient flows") {
     auto config = small_config<Cached>();
