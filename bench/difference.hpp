@@ -1,13 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <bench/peer.hpp>
 #include <cmath>
 #include <limits>
 
 namespace bench {
-
-/// What is tolerated of gradients through relu, which jump at 0: of millions of inputs one may round to either side.
-inline constexpr double kReluTolerance = 1e-3;
 
 /// How far apart the results of two contestants are, and where.
 struct Difference {
@@ -15,7 +13,7 @@ struct Difference {
   std::string array;
 };
 
-/// |a - b| / |b| (lengths) of the array where that is largest: rounding makes it some 1e-6, whatever the scale. Infinite
+/// max |a - b| / max |b| of the array where that is largest: rounding makes it some 1e-6, whatever the scale. Infinite
 /// for arrays of other names or sizes, and where a number is not finite.
 [[nodiscard]] inline Difference difference(const std::vector<Result>& a, const std::vector<Result>& b) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -24,14 +22,14 @@ struct Difference {
   Difference worst;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const bool same = a[i].name == b[i].name && a[i].values.size() == b[i].values.size();
-    double apart = same ? 0 : kInfinity, length = 0;
+    double apart = same ? 0 : kInfinity, largest = 0;
     for (std::size_t j = 0; same && j < a[i].values.size(); ++j) {
       const double x = a[i].values[j], y = b[i].values[j];
-      apart = std::isfinite(x) && std::isfinite(y) ? apart + (x - y) * (x - y) : kInfinity;
+      apart = std::isfinite(x) && std::isfinite(y) ? std::max(apart, std::abs(x - y)) : kInfinity;
       if (std::isinf(apart)) break;
-      length += y * y;
+      largest = std::max(largest, std::abs(y));
     }
-    const double share = apart > 0 ? std::sqrt(apart / length) : 0;
+    const double share = apart > 0 ? apart / largest : 0;
     if (share > worst.value) worst = {share, a[i].name};
   }
   return worst;

@@ -18,7 +18,9 @@ class MatEncoder final : public Contestant {
         packed_(encoder_),
         grads_(mat::zeros_like(encoder_.parameters())),
         sequences_(mat::Sequences::uniform(description.batch, description.length)),
-        x_(random_matrix(sequences_.rows(), description.d_model, 2)),
+        // Seed 6 keeps every input of relu 6e-7 from 0 at d512: nearer ones round to either side, and the gradient
+        // jumps.
+        x_(random_matrix(sequences_.rows(), description.d_model, 6)),
         dy_(random_matrix(sequences_.rows(), description.d_model, 3)) {
     work_.x = x_.data();
     work_.dy = dy_.data();
@@ -77,7 +79,6 @@ class MatEncoder final : public Contestant {
   c.flops = encoder_layer_flops(lengths, static_cast<double>(work.d_model), static_cast<double>(work.dim_feedforward),
                                 false) *
             static_cast<double>(work.num_layers) * (work.backward ? 3 : 1);
-  if (work.backward) c.tolerance = kReluTolerance;
   c.make = [work] {
     auto ours = std::make_unique<MatEncoder>(work);
     Contestants all;

@@ -321,7 +321,7 @@ EIGEN_DONT_INLINE void add_weighted_packs(Index n, Index first, Index packs_of_b
   const T* w[kPacks];
   Pack<T> sums[kPacks];
   for (Index p = 0; p < kPacks; ++p) {
-    // A division takes as long as many sums: one block does without.
+    // A division takes as long as many sums: where all columns have the same weights, do without.
     w[p] = weights_row == 0 ? weights : weights + (first + p) / packs_of_block * weights_row;
     sums[p] = broadcast(T(0));
   }

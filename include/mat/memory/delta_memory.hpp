@@ -49,7 +49,7 @@ class DeltaMemory {
     bool forget = true;  ///< Learns gamma; without it gamma is 1.
     double initial_gamma = 0.9997;
     double epsilon = 1e-6;          ///< Of the additive rule.
-    Index chunk = kDeltaRuleChunk;  ///< Tokens that are written together.
+    Index chunk = kDeltaRuleChunk;  ///< Tokens that are written together; see DeltaRuleOptions.
   };
 
   struct Parameters {

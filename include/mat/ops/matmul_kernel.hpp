@@ -23,7 +23,7 @@ template <class T>
 inline constexpr Index kPanelCols = kPanelPacks<T>* simd::Pack<T>::kSize;
 /// Rows of a block of results: with kPanelPacks packs each it fills the registers and leaves room for operands.
 inline constexpr Index kTileRows = simd::kRegisters >= 32 ? 12 : 6;
-/// Rows of a block that the last rows are taken with, if there are not enough for more; and twice as many.
+/// The last rows, fewer than kTileRows, go in blocks of twice this, of this, and of 1.
 inline constexpr Index kSmallTileRows = kTileRows / 3;
 /// Inner dimension of a packed panel. Longer products run in several steps, whose sums are added up in order.
 inline constexpr Index kPanelDepth = 256;
@@ -159,14 +159,14 @@ struct MatmulRange {
   Index begin, end;
 };
 
-/// Numbers that stay in the first-level cache, however far apart those that are used lie.
+/// A panel of b that spans no more memory than so many numbers stays in the first-level cache as it is.
 inline constexpr Index kNearNumbers = 2048;
-/// Inner dimension up to which a transposed a is read where it lies.
+/// Inner dimension up to which a small product reads a transposed a where it lies.
 inline constexpr Index kShortDepth = 64;
 /// Panels of a block whose a lies transposed.
 inline constexpr Index kTransposedPanels = 8;
 
-/// One block of results: packs each panel of b once and runs all its rows against it.
+/// One block of results: packs each panel of b once, if that pays, and runs all its rows against it.
 template <class T>
 void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols) {
   alignas(64) T panel[kPanelDepth * kPanelCols<T>];
@@ -179,8 +179,8 @@ void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols)
       const T* b = p.b + k * p.b_row + j * p.b_col;
       Index b_stride = p.b_row;
       // A panel that lies contiguous already is worth a copy if many rows use it and its own rows lie far apart.
-      const bool copied = m > 2 * kTileRows && depth * p.b_row > kNearNumbers;
-      if (p.b_col != 1 || n < kPanelCols<T> || copied) {
+      const bool worth_copying = m > 2 * kTileRows && depth * p.b_row > kNearNumbers;
+      if (p.b_col != 1 || n < kPanelCols<T> || worth_copying) {
         pack_panel(depth, n, b, p.b_row, p.b_col, panel);
         b = panel;
         b_stride = kPanelCols<T>;
@@ -196,6 +196,7 @@ void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols)
 template <class T>
 void matmul_transposed_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols) {
   constexpr Index kDepth = kPanelDepth / 2, kStripRows = 8 * kTileRows;
+  static_assert(kShortDepth <= kDepth, "which products matmul_block takes may not show in their bits");
   alignas(64) T panels[kDepth * kTransposedPanels * kPanelCols<T>];
   alignas(64) T strip[kDepth * kStripRows];
   for (Index k = 0; k == 0 || k < p.depth; k += kDepth) {
