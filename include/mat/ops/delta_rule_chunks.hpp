@@ -8,9 +8,9 @@
 namespace mat {
 inline namespace MAT_ABI {
 
-/// Tokens that the delta rule writes together unless it is told otherwise: as many as a panel of a product of floats has
-/// columns, for the tokens of a chunk are compared with each other in one, and at least 16, for fewer make products too
-/// small to be fast. So it depends on the instruction set, as rounding does.
+/// Tokens that the delta rule writes together unless it is told otherwise: as many as a panel of a product of floats
+/// has columns, for the tokens of a chunk are compared with each other in one, and at least 16, for fewer make products
+/// too small to be fast. So it depends on the instruction set, as rounding does.
 inline constexpr Index kDeltaRuleChunk = std::max<Index>(16, detail::kPanelCols<float>);
 
 /// How delta_rule_forward writes.
