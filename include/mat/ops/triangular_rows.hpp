@@ -12,8 +12,8 @@ namespace detail {
 ///
 ///     y_t = scale_t x_t,   then x_i += w_it y_t for all i > t         first row to last
 ///
-/// x is left with the x_t that y_t came from; it must not be y. Strides may be negative, so a solve from the last row to
-/// the first is one too. Of w only what is below its diagonal is read.
+/// x is left with the x_t that y_t came from; it must not be y. Strides may be negative, so a solve from the last row
+/// to the first is one too. Of w only what is below its diagonal is read.
 template <class T>
 struct TriangularRows {
   const T* weights;  // w: [rows, rows]
