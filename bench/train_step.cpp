@@ -137,7 +137,7 @@ void add_case(Suite& suite, const std::string& name, const TrainWork& work) {
   c.name = "train_step/" + name;
   c.contestants = with_torch({"mat"}, {"torch", "torch-fused"});
   c.flops = flops_of(work);
-  // The gradient of relu jumps at 0: of two million inputs one may round to either side, which moves a token's gradient.
+  // The gradient of relu jumps at 0: of two million inputs one may round to either side, and moves a token's gradient.
   if (work.model == TrainModel::classifier) c.tolerance = 1e-2;
   for (const TrainBatch& batch : work.batches) c.items += static_cast<double>(batch.lengths.size());
   c.item_rate = "sentences/s";
