@@ -33,7 +33,7 @@ TEMPLATE_TEST_CASE("matmul equals plain loops for every shape and order", "[ops]
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 2e-4 : 3e-13;
   for (const Index m : {0, 1, 2, 5, 13, 40}) {
-    for (const Index n : {0, 1, 3, 33, 70, 140}) {
+    for (const Index n : {0, 1, 3, 4, 8, 33, 70, 140}) {
       for (const Index k : {0, 1, 7, 16, 300}) {
         for (const int order : {0, 1, 2, 3}) {
           const bool ta = order % 2 == 1, tb = order / 2 == 1;
@@ -52,6 +52,12 @@ TEMPLATE_TEST_CASE("matmul equals plain loops for every shape and order", "[ops]
           REQUIRE(largest_difference(c, expected) < tolerance);
           matmul_add<T>(left, right, c);
           REQUIRE(largest_difference(c, reference(a, ta, b, tb, expected)) < 2 * tolerance);
+          Matrix<T> half = biased;
+          for (Index i = 0; i < half.size(); ++i) half.data()[i] /= 2;
+          matmul_add<T>(left, right, T(0.5), biased, c);
+          REQUIRE(largest_difference(c, reference(a, ta, b, tb, half)) < tolerance);
+          matmul_add<T>(left, right, T(0.5), biased, biased);
+          REQUIRE(biased == c);
         }
       }
     }
@@ -98,6 +104,7 @@ TEST_CASE("matmul says what does not fit", "[ops]") {
   const Matrix<float> right({3, 5});
   const Vector<float> bias({4});
   CHECK_THROWS_WITH(matmul<float>(a, right, c, bias), "matmul: bias is [4], expected [5]");
+  CHECK_THROWS_WITH(matmul_add<float>(a, right, 1, b, c), "matmul_add: before is [4, 5], expected [2, 5]");
 }
 
 }  // namespace matmul_test

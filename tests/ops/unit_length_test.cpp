@@ -3,6 +3,9 @@
 
 #include <mat/ops/unit_length.hpp>
 
+#include <cstring>
+#include <limits>
+
 namespace unit_length_test {
 
 using namespace mat;
@@ -30,17 +33,47 @@ TEMPLATE_TEST_CASE("every head's part gets length 1, and zeros stay zeros", "[op
   }
 }
 
+TEST_CASE("a head's parts get the length that it is given", "[ops]") {
+  const auto x = random_tensor<double, 2>({5, 3 * 7}, 1);
+  const Vector<double> lengths({3}, {0.5, 0, -2});
+  Matrix<double> unit(x.shape()), y(x.shape());
+  unit_length_forward<double>(x, 3, unit);
+  unit_length_forward<double>(x, 3, y, lengths);
+  for (Index t = 0; t < 5; ++t) {
+    for (Index i = 0; i < 21; ++i) CHECK(std::abs(y(t, i) - lengths(i / 7) * unit(t, i)) < 1e-15);
+  }
+}
+
+TEMPLATE_TEST_CASE("a row gets the same bits alone and among others, whatever those are", "[ops]", float, double) {
+  using T = TestType;
+  for (const Index d : {5, 32}) {
+    auto x = random_tensor<T, 2>({37, 2 * d}, 1);
+    x.view().row(3)[d] = NAN;
+    std::fill_n(x.view().row(4), 2 * d, T(0));
+    std::fill_n(x.view().row(12), 2 * d, std::numeric_limits<T>::max() / 4);
+    Matrix<T> y(x.shape()), alone({1, 2 * d});
+    unit_length_forward<T>(x, 2, y);
+    for (Index t = 0; t < x.rows(); ++t) {
+      unit_length_forward<T>(x.view().middle_rows(t, 1), 2, alone);
+      CHECK(std::memcmp(alone.data(), y.view().row(t), static_cast<std::size_t>(2 * d) * sizeof(T)) == 0);
+    }
+  }
+}
+
 TEST_CASE("the gradient of unit length agrees with central differences, also in place", "[ops]") {
   for (const Index heads : {1, 2}) {
-    auto x = random_tensor<double, 2>({3, 10}, 1);
-    const auto dy = random_tensor<double, 2>(x.shape(), 2);
-    Matrix<double> y(x.shape()), dx = dy;
-    unit_length_backward<double>(x, dx, heads, dx);
-    const auto loss = [&] {
-      unit_length_forward<double>(x, heads, y);
-      return inner_product(ConstMatrixView<double>(y), dy);
-    };
-    CHECK(gradient_error(loss, x, dx) < 1e-6);
+    for (const bool given : {false, true}) {
+      auto x = random_tensor<double, 2>({3, 10}, 1);
+      const auto dy = random_tensor<double, 2>(x.shape(), 2);
+      const auto lengths = given ? random_tensor<double, 1>({heads}, 3) : Vector<double>();
+      Matrix<double> y(x.shape()), dx = dy;
+      unit_length_backward<double>(x, dx, heads, dx, lengths);
+      const auto loss = [&] {
+        unit_length_forward<double>(x, heads, y, lengths);
+        return inner_product(ConstMatrixView<double>(y), dy);
+      };
+      CHECK(gradient_error(loss, x, dx) < 1e-6);
+    }
   }
 }
 
@@ -68,6 +101,11 @@ TEST_CASE("unit length has gradient 0 at 0, and says what does not fit", "[ops]"
   CHECK_THROWS_WITH(unit_length_forward<double>(zeros, 3, dx),
                     "unit_length_forward: x's columns is 4, expected a multiple of 3");
   CHECK_THROWS_WITH(unit_length_forward<double>(zeros, 2, y), "unit_length_forward: y is [2, 4], expected [1, 4]");
+  const Vector<double> lengths({3});
+  CHECK_THROWS_WITH(unit_length_forward<double>(zeros, 2, dx, lengths),
+                    "unit_length_forward: lengths is [3], expected [2]");
+  CHECK_THROWS_WITH(unit_length_backward<double>(zeros, dx, 2, dx, lengths),
+                    "unit_length_backward: lengths is [3], expected [2]");
 }
 
 }  // namespace unit_length_test

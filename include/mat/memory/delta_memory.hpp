@@ -16,7 +16,7 @@ inline namespace MAT_ABI {
 
 /// One matrix for each head that keeps values under keys; a key that comes again overwrites.
 ///
-///     read   r_t = [sigmoid(g) * f(x_t Wq^T) S] Wo^T      g: a number for each head, S of before the segment
+///     read   q_t = sigmoid(g) f(x_t Wq^T),   r_t = [q_t S] Wo^T     g: a number for each head, S of before the segment
 ///     write  k_t = f(h_(t - 1) Wk^T),   v_t = h_t Wv^T
 ///            beta_t = sigmoid(h_t Wb^T + b),   gamma_t = sigmoid(h_t Wc^T + c)
 ///            S = gamma_t S,   S += k_t^T beta_t (v_t - k_t S)      f(y) = y / |y|
@@ -26,7 +26,8 @@ inline namespace MAT_ABI {
 /// but rounding. With keys of length 1 and beta below 1 the state cannot grow beyond the values it was given.
 ///
 /// The rule `additive` writes beside what is there, k_t^T beta_t v_t with f(y) = elu(y) + 1, and reads weighted means:
-/// f(q_t) S / (f(q_t) z + epsilon), where z, the last column of S, is what values of 1 would have left.
+/// sigmoid(g) q_t S / (q_t z + epsilon) with q_t = f(x_t Wq^T), where z, the last column of S, is what values of 1
+/// would have left.
 ///
 /// Source:  Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10; Munkhdalai, Faruqui & Gopal (2024),
 ///          "Leave no context behind", eq. 3-4 (additive); memory-math.md 3.5. The gates g start at 1/2; "read_gate"
@@ -85,10 +86,10 @@ class DeltaMemory {
   struct ReadCache {
     Sequences sequences;
     typename Linear<T>::Cache query, output;
-    Matrix<T> q, dq;         // [tokens, heads * key_dim]
-    Matrix<T> sums, dsums;   // q S: [tokens, heads * (value_dim (+ 1))]
-    Matrix<T> means;         // additive: what was read of them, [tokens, heads * value_dim]
-    Matrix<T> gated, dread;  // [tokens, heads * value_dim]
+    Vector<T> gates;                 // sigmoid(g): [heads]
+    Matrix<T> q, dq;                 // [tokens, heads * key_dim]
+    Matrix<T> sums, dsums;           // q S: [tokens, heads * (value_dim (+ 1))]
+    Matrix<T> means, dmeans, gated;  // additive: before and after their gate, [tokens, heads * value_dim]
   };
   /// What one write leaves for its backward; h and the state stay with the caller and must live until then.
   struct WriteCache {
@@ -133,22 +134,17 @@ class DeltaMemory {
     check("DeltaMemory::read", "x", state, x, sequences);
     cache.sequences = sequences;
     const auto raw = parameters_.query.forward(x, cache.query);
+    cache.gates.resize({config_.heads});
+    for (Index h = 0; h < config_.heads; ++h) cache.gates(h) = sigmoid(parameters_.read_gate(h));
     cache.q.resize(raw.shape());
-    features_forward(raw, cache.q);
+    features_forward(raw, cache.q, cache.gates);
     cache.sums.resize({x.rows(), config_.heads * stored_dim()});
     matrix_memory_read_forward<T>(cache.q, config_.heads, state.matrix, sequences, cache.sums);
-    if (is_additive()) {
-      cache.means.resize({x.rows(), values_dim()});
-      divide_by_ones_forward<T>(cache.sums, config_.heads, static_cast<T>(config_.epsilon), cache.means);
-    }
-    cache.gated.resize({x.rows(), values_dim()});
-    for (Index h = 0; h < config_.heads; ++h) {
-      const T gate = read_gate(h);
-      const Index at = h * config_.value_dim;
-      for (Index t = 0; t < x.rows(); ++t) {
-        simd::set_scaled(config_.value_dim, cache.gated.view().row(t) + at, gate, values_read(cache).row(t) + at);
-      }
-    }
+    if (!is_additive()) return parameters_.output.forward(cache.sums, cache.output);
+    cache.means.resize({x.rows(), values_dim()});
+    cache.gated.resize(cache.means.shape());
+    divide_by_ones_forward<T>(cache.sums, config_.heads, static_cast<T>(config_.epsilon), cache.means);
+    scale_heads(cache.gates, cache.means, cache.gated);
     return parameters_.output.forward(cache.gated, cache.output);
   }
 
@@ -156,28 +152,21 @@ class DeltaMemory {
                                    Parameters& grads) const {
     check_shape("DeltaMemory::read_backward: dr", dr, {cache.sequences.rows(), config_.features});
     check_shape("DeltaMemory::read_backward: dstate", dstate.matrix, state.matrix.shape());
-    const auto dgated = parameters_.output.backward(dr, cache.output, grads.output.parameters());
-    cache.dread.resize(dgated.shape());
-    for (Index h = 0; h < config_.heads; ++h) {
-      const T gate = read_gate(h);
-      const Index at = h * config_.value_dim;
-      for (Index t = 0; t < dr.rows(); ++t) {
-        const T product = simd::dot(config_.value_dim, dgated.row(t) + at, values_read(cache).row(t) + at);
-        grads.read_gate(h) += gate * (T(1) - gate) * product;
-        simd::set_scaled(config_.value_dim, cache.dread.view().row(t) + at, gate, dgated.row(t) + at);
-      }
-    }
-    ConstMatrixView<T> dsums = cache.dread;
+    ConstMatrixView<T> dsums = parameters_.output.backward(dr, cache.output, grads.output.parameters());
     if (is_additive()) {
+      read_gate_backward(dsums, cache.gated, cache.gates, grads.read_gate);
+      cache.dmeans.resize(cache.means.shape());
+      scale_heads(cache.gates, dsums, cache.dmeans);
       cache.dsums.resize(cache.sums.shape());
-      divide_by_ones_backward<T>(cache.sums, cache.means, cache.dread, config_.heads, static_cast<T>(config_.epsilon),
+      divide_by_ones_backward<T>(cache.sums, cache.means, cache.dmeans, config_.heads, static_cast<T>(config_.epsilon),
                                  cache.dsums);
       dsums = cache.dsums;
     }
     cache.dq.resize(cache.q.shape());
     matrix_memory_read_backward<T>(dsums, cache.q, config_.heads, state.matrix, cache.sequences, cache.dq,
                                    dstate.matrix);
-    features_backward(cache.query.y, cache.q, cache.dq);
+    if (!is_additive()) read_gate_backward(cache.dq, cache.q, cache.gates, grads.read_gate);
+    features_backward(cache.query.y, cache.q, cache.dq, cache.gates);
     return parameters_.query.backward(cache.dq, cache.query, grads.query.parameters());
   }
 
@@ -273,9 +262,24 @@ class DeltaMemory {
   [[nodiscard]] bool is_additive() const { return config_.rule == LinearAttentionRule::additive; }
   [[nodiscard]] Index values_dim() const { return config_.heads * config_.value_dim; }
   [[nodiscard]] Index stored_dim() const { return config_.value_dim + Index{is_additive()}; }
-  [[nodiscard]] T read_gate(Index h) const { return sigmoid(parameters_.read_gate(h)); }
-  [[nodiscard]] ConstMatrixView<T> values_read(const ReadCache& cache) const {
-    return is_additive() ? cache.means.view() : cache.sums.view();
+  /// Each head's part of y: its gate times that of x.
+  void scale_heads(ConstVectorView<T> gates, ConstMatrixView<T> x, MatrixView<T> y) const {
+    for (Index h = 0; h < config_.heads; ++h) {
+      const Index at = h * config_.value_dim;
+      for (Index t = 0; t < x.rows(); ++t) {
+        simd::set_scaled(config_.value_dim, y.row(t) + at, gates(h), x.row(t) + at);
+      }
+    }
+  }
+  /// Adds the gradient of g; y has the gates in it as a factor, so that <dy, y> / gate is the gradient of a gate.
+  void read_gate_backward(ConstMatrixView<T> dy, ConstMatrixView<T> y, ConstVectorView<T> gates,
+                          VectorView<T> dg) const {
+    const Index d = y.cols() / config_.heads;
+    for (Index h = 0; h < config_.heads; ++h) {
+      for (Index t = 0; t < y.rows(); ++t) {
+        dg(h) += (T(1) - gates(h)) * simd::dot(d, dy.row(t) + h * d, y.row(t) + h * d);
+      }
+    }
   }
   [[nodiscard]] DeltaRuleInputs<T> written(const WriteCache& cache) const {
     return {cache.k, is_additive() ? cache.v.view() : cache.value.y.view(), gamma_of(cache.gates.view()),
@@ -337,15 +341,16 @@ class DeltaMemory {
     check_shape({what, "the state's last"}, state.last, {config_.token_shift ? batch : 0, config_.features});
   }
 
-  /// f: what keys and queries are compared by.
-  void features_forward(ConstMatrixView<T> raw, MatrixView<T> y) const {
+  /// f: what keys and queries are compared by. Its length, which the delta rule reads with, may be given.
+  void features_forward(ConstMatrixView<T> raw, MatrixView<T> y, ConstVectorView<T> lengths = {}) const {
     if (is_additive()) return positive_features_forward<T>(raw, y);
-    unit_length_forward<T>(raw, config_.heads, y);
+    unit_length_forward<T>(raw, config_.heads, y, lengths);
   }
   /// dy becomes the gradient of raw.
-  void features_backward(ConstMatrixView<T> raw, ConstMatrixView<T> y, MatrixView<T> dy) const {
+  void features_backward(ConstMatrixView<T> raw, ConstMatrixView<T> y, MatrixView<T> dy,
+                         ConstVectorView<T> lengths = {}) const {
     if (is_additive()) return positive_features_backward<T>(y, dy, dy);
-    unit_length_backward<T>(raw, dy, config_.heads, dy);
+    unit_length_backward<T>(raw, dy, config_.heads, dy, lengths);
   }
 
   Config config_;

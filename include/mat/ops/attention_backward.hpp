@@ -141,10 +141,10 @@ class AttentionBackward {
     const Index row = p_.queries.begin(b) + i, hk = p_.head_dim, hv = p_.value_dim;
     copy_rows(rows, hk, p_.q.row(row) + h * hk, p_.q.row_stride(), w.queries, query_stride());
     copy_rows(rows, hv, dy_.row(row) + h * hv, dy_.row_stride(), w.dy, dy_stride());
-    multiply_panels<T>(rows, panel_width<T>(n), hk, w.queries, query_stride(), 1, w.keys_t + at * hk, hk, w.weights,
-                       kScoreStride, MatmulStart::zero);
-    multiply_panels<T>(rows, panel_width<T>(n), hv, w.dy, dy_stride(), 1, w.values_t + at * hv, hv, w.dscores,
-                       kScoreStride, MatmulStart::zero);
+    multiply_panels<T>(rows, panel_width<T>(n), hk, w.queries, query_stride(), w.keys_t + at * hk, hk, w.weights,
+                       kScoreStride, {});
+    multiply_panels<T>(rows, panel_width<T>(n), hv, w.dy, dy_stride(), w.values_t + at * hv, hv, w.dscores,
+                       kScoreStride, {});
     const bool plain = p_.is_plain(b, i, i + rows - 1, seen);
     if (p_.dropout.rate != 0) {
       for (Index r = 0; r < rows; ++r) std::fill_n(w.dropped + r * kScoreStride, pack_width<T>(n), T(1));
@@ -152,8 +152,9 @@ class AttentionBackward {
     }
     for (Index r = 0; r < rows; ++r) score_gradient(b, h, i + r, seen, plain, r * kScoreStride, w);
 
-    multiply_panels<T>(rows, hk, n, w.dscores, kScoreStride, 1, w.keys + at * kPanelCols<T>, packed_keys,
-                       grads_.dq.row(row) + h * hk, grads_.dq.row_stride(), MatmulStart::add);
+    T* dq = grads_.dq.row(row) + h * hk;
+    multiply_panels<T>(rows, hk, n, w.dscores, kScoreStride, w.keys + at * kPanelCols<T>, packed_keys, dq,
+                       grads_.dq.row_stride(), {dq, grads_.dq.row_stride()});
     multiply_rows(n, hk, rows, w.dscores, w.queries, query_stride(), w.dkeys + at * query_stride());
     multiply_rows(n, hv, rows, p_.dropout.rate == 0 ? w.weights : w.dropped, w.dy, dy_stride(),
                   w.dvalues + at * dy_stride());
@@ -165,8 +166,8 @@ class AttentionBackward {
   /// sums [n, cols] += tile^T rows, where tile is [depth, kScoreStride] and rows [depth, cols]; both have one stride.
   static void multiply_rows(Index n, Index cols, Index depth, const T* tile, const T* rows, Index stride, T* sums) {
     for (Index j = 0; j < cols; j += kPanelCols<T>) {
-      matmul_panel<T>(n, std::min(kPanelCols<T>, cols - j), depth, tile, 1, kScoreStride, rows + j, stride, sums + j,
-                      stride, MatmulStart::add, nullptr);
+      matmul_panel<T>(n, std::min(kPanelCols<T>, cols - j),
+                      {depth, tile, 1, kScoreStride, rows + j, stride, sums + j, stride, {sums + j, stride}});
     }
   }
 

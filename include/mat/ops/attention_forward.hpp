@@ -225,11 +225,11 @@ class AttentionForward {
       // Whole panels: products of keys that no query of the tile sees are hidden with the rest.
       seen.begin = block.begin + (seen.begin - block.begin) / kPanelCols<T> * kPanelCols<T>;
       const Index n = seen.end - seen.begin, at = seen.begin - keys.begin;
-      multiply_panels<T>(tile.rows, panel_width<T>(n), p_.head_dim, w.queries, query_stride(), 1,
-                         packed + at * p_.head_dim, p_.head_dim, w.scores, kScoreStride, MatmulStart::zero);
+      multiply_panels<T>(tile.rows, panel_width<T>(n), p_.head_dim, w.queries, query_stride(),
+                         packed + at * p_.head_dim, p_.head_dim, w.scores, kScoreStride, {});
       weigh(tile, seen, w.scores);
-      multiply_panels<T>(tile.rows, p_.value_dim, n, w.scores, kScoreStride, 1, w.values + at * kPanelCols<T>,
-                         keys.end - keys.begin, tile.y, y_.row_stride(), MatmulStart::add);
+      multiply_panels<T>(tile.rows, p_.value_dim, n, w.scores, kScoreStride, w.values + at * kPanelCols<T>,
+                         keys.end - keys.begin, tile.y, y_.row_stride(), {tile.y, y_.row_stride()});
     }
   }
 

@@ -297,13 +297,13 @@ void pack_panels(Index depth, Index cols, const T* b, Index b_row, Index b_col, 
   }
 }
 
-/// c [rows, cols] = or += a [rows, depth] b, where b was packed by pack_panels with `packed_depth` rows.
+/// c [rows, cols] = start + a [rows, depth] b, where b was packed by pack_panels with `packed_depth` rows.
 template <class T>
-void multiply_panels(Index rows, Index cols, Index depth, const T* a, Index a_row, Index a_col, const T* panels,
-                     Index packed_depth, T* c, Index c_row, MatmulStart start) {
+void multiply_panels(Index rows, Index cols, Index depth, const T* a, Index a_row, const T* panels, Index packed_depth,
+                     T* c, Index c_row, MatmulStart<T> start) {
   for (Index j = 0; j < cols; j += kPanelCols<T>) {
-    matmul_panel<T>(rows, std::min(kPanelCols<T>, cols - j), depth, a, a_row, a_col, panels + j * packed_depth,
-                    kPanelCols<T>, c + j, c_row, start, nullptr);
+    matmul_panel<T>(rows, std::min(kPanelCols<T>, cols - j),
+                    {depth, a, a_row, 1, panels + j * packed_depth, kPanelCols<T>, c + j, c_row, start.at(0, j)});
   }
 }
 

@@ -63,7 +63,7 @@ class DeltaRule {
     check_value(in.v.cols() % o_.heads == 0, {what, "v's columns"}, in.v.cols(), "a multiple of ", o_.heads);
     dk_ = in.k.cols() / o_.heads;
     dv_ = in.v.cols() / o_.heads;
-    width_ = (o_.chunk + simd::Pack<T>::kSize - 1) / simd::Pack<T>::kSize * simd::Pack<T>::kSize;
+    width_ = (o_.chunk + kPanelCols<T> - 1) / kPanelCols<T> * kPanelCols<T>;
     check_sequences({what, "k"}, in.k.rows(), in.sequences);
     check_shape({what, "v"}, in.v, {in.k.rows(), kAny});
     if (!in.decay.empty()) check_shape({what, "decay"}, in.decay, {in.k.rows(), o_.heads});
@@ -116,7 +116,7 @@ class DeltaRule {
     Index row, count, head;
   };
 
-  /// Memory of one thread. The rows of squares end in zeros that fill whole packs, so that their loops have no ends.
+  /// Memory of one thread. The rows of squares end in zeros that fill whole panels, so that their loops have no ends.
   struct Scratch {
     MatrixView<T> products;   // <k_t, k_i>: [chunk, width]
     MatrixView<T> kept;       // D, and 0 above the diagonal: [chunk, width]
@@ -196,15 +196,23 @@ class DeltaRule {
 
   /// D and a: each row is the one before times a decay, and starts with the 1 on the diagonal.
   void compute_kept(const Chunk& c, const Scratch& s) const {
-    // A pack of columns stays in a register: the 1, written to a row that the next is read from, would be waited for.
-    for (Index first = 0; first < width_; first += simd::Pack<T>::kSize) {
-      simd::Pack<T> row = simd::broadcast(T(0));
+    // A panel of columns stays in registers: the 1, written to a row that the next is read from, would be waited for.
+    for (Index first = 0; first < width_; first += kPanelCols<T>) {
+      simd::Pack<T> row[kPanelPacks<T>];
+      for (simd::Pack<T>& pack : row) pack = simd::broadcast(T(0));
       for (Index t = 0; t < c.count; ++t) {
-        row = simd::fma(simd::broadcast(decay(c, t)), row, simd::load<T>(s.one + width_ - t + first));
-        simd::store(s.kept.row(t) + first, row);
+        const simd::Pack<T> factor = simd::broadcast(decay(c, t));
+        const T* one = s.one + width_ - t + first;
+        T* kept = s.kept.row(t) + first;
+#pragma GCC unroll 4
+        for (Index p = 0; p < kPanelPacks<T>; ++p) {
+          row[p] = simd::fma(factor, row[p], simd::load(one + p * simd::Pack<T>::kSize));
+          simd::store(kept + p * simd::Pack<T>::kSize, row[p]);
+        }
       }
     }
-    for (Index t = 0; t < c.count; ++t) s.from_start[t] = decay(c, t) * (t == 0 ? T(1) : s.from_start[t - 1]);
+    T all = 1;
+    for (Index t = 0; t < c.count; ++t) s.from_start[t] = all *= decay(c, t);
   }
   /// <k_t, k_i>, and what the solve multiplies u_i with.
   void compute_products(const Chunk& c, const Scratch& s) const {
@@ -243,8 +251,7 @@ class DeltaRule {
           u.row(t));
     }
     if (is_delta_) solve(c, error, u, w);
-    scale(w.from_start[c.count - 1], s, after);
-    matmul_add<T>(transposed<T>(keys(in_.k, c)), u, after);
+    matmul_add<T>(transposed<T>(keys(in_.k, c)), u, w.from_start[c.count - 1], s, after);
   }
 
   static void solve_block(Index rows, Index cols, const TriangularRows<T>& p) {
@@ -289,10 +296,9 @@ class DeltaRule {
     solve_backward(c, error, grads, w);
     if (is_delta_) error_backward(c, s, dk, w);
     if (!in_.decay.empty()) decay_backward(c, s, grads.ddecay, w);
-    scale(w.from_start[n - 1], w.g, w.g);
-    if (!is_delta_) return;
+    if (!is_delta_) return scale(w.from_start[n - 1], w.g, w.g);
     for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), -w.from_start[t], de.row(t));
-    matmul_add<T>(transposed<T>(k), de, w.g);
+    matmul_add<T>(transposed<T>(k), de, w.from_start[n - 1], w.g, w.g);
   }
 
   /// du, de, dv and dbeta, last token first: each takes its part out of those before.

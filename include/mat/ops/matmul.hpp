@@ -54,9 +54,9 @@ void check_matmul(std::string_view what, const MatmulOperand<T>& a, const Matmul
 inline constexpr Index kSmallProduct = 1 << 17;
 
 template <class T>
-void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, const T* bias, MatmulStart start) {
-  const MatmulProblem<T> problem{a.data,   a.row_stride,   a.col_stride, b.data, b.row_stride, b.col_stride,
-                                 c.data(), c.row_stride(), a.cols,       bias,   start};
+void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, MatmulStart<T> start) {
+  const MatmulProblem<T> problem{a.data,       a.row_stride, a.col_stride,   b.data, b.row_stride,
+                                 b.col_stride, c.data(),     c.row_stride(), a.cols, start};
   const Index work = a.rows * b.cols * a.cols;
   if (work <= kSmallProduct && b.cols <= kTransposedPanels * kPanelCols<T>) {
     const auto block = a.col_stride == 1 || a.cols <= kShortDepth ? matmul_block<T> : matmul_transposed_block<T>;
@@ -83,15 +83,23 @@ template <class T>
 void matmul(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c, ConstVectorView<T> bias = {}) {
   detail::check_matmul("matmul", a, b, c);
   if (!bias.empty()) check_shape("matmul: bias", bias, {b.cols});
-  detail::matmul(a, b, c, bias.empty() ? nullptr : bias.data(),
-                 bias.empty() ? detail::MatmulStart::zero : detail::MatmulStart::bias);
+  detail::matmul<T>(a, b, c, {bias.empty() ? nullptr : bias.data()});
 }
 
 /// c += a b. Shapes, errors and threads as for matmul.
 template <class T>
 void matmul_add(const MatmulOperand<T>& a, const MatmulOperand<T>& b, MatrixView<T> c) {
   detail::check_matmul("matmul_add", a, b, c);
-  detail::matmul<T>(a, b, c, nullptr, detail::MatmulStart::add);
+  detail::matmul<T>(a, b, c, {c.data(), c.row_stride()});
+}
+
+/// c = factor * before + a b; c may be `before`. Shapes, errors and threads as for matmul.
+template <class T>
+void matmul_add(const MatmulOperand<T>& a, const MatmulOperand<T>& b, T factor, ConstMatrixView<T> before,
+                MatrixView<T> c) {
+  detail::check_matmul("matmul_add", a, b, c);
+  check_shape("matmul_add: before", before, c.shape());
+  detail::matmul<T>(a, b, c, {before.data(), before.row_stride(), factor});
 }
 
 /// sums_j += sum_i x_ij, rows in order: the gradient of a bias.

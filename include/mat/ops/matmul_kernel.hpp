@@ -13,8 +13,18 @@ namespace detail {
 // the inner dimension runs past it. Columns of b lie packed in panels, so that the loads are contiguous; rows of a are
 // read where they are, one number at a time.
 
-/// What a result starts from before the products are added.
-enum class MatmulStart { zero, bias, add };
+/// What the results start from before the products are added: 0, or `factor` times a matrix, which may be c itself.
+template <class T>
+struct MatmulStart {
+  const T* from = nullptr;
+  Index row = 0;  ///< Between the rows of `from`: 0 for a bias, which all rows start from.
+  T factor = 1;
+
+  /// That of the results at (row, col).
+  [[nodiscard]] MatmulStart at(Index i, Index j) const {
+    return from == nullptr ? *this : MatmulStart{from + i * row + j, row, factor};
+  }
+};
 
 template <class T>
 inline constexpr Index kPanelPacks = 2;
@@ -28,12 +38,23 @@ inline constexpr Index kSmallTileRows = kTileRows / 3;
 /// Inner dimension of a packed panel. Longer products run in several steps, whose sums are added up in order.
 inline constexpr Index kPanelDepth = 256;
 
-/// Results [kRows, kPanelCols] from `depth` columns of a and a panel of b whose rows lie `b_stride` apart.
-template <class T, Index kRows>
-EIGEN_DONT_INLINE void matmul_tile(Index depth, const T* a, Index a_row, Index a_col, const T* b, Index b_stride, T* c,
-                                   Index c_row, MatmulStart start, const T* bias) {
+/// Rows of results against one panel of b: c = start + a b.
+template <class T>
+struct PanelProduct {
+  Index depth;
+  const T* a;  // [rows, depth]
+  Index a_row, a_col;
+  const T* b;  // [depth, kPanelCols]
+  Index b_row;
+  T* c;  // [rows, kPanelCols]
+  Index c_row;
+  MatmulStart<T> start;
+};
+
+/// Rows [first, first + kRows) of the results, and of their columns the first kPacks packs.
+template <class T, Index kRows, Index kPacks = kPanelPacks<T>>
+EIGEN_DONT_INLINE void matmul_tile(const PanelProduct<T>& product, Index first) {
   using simd::Pack;
-  constexpr Index kPacks = kPanelPacks<T>;
   constexpr Index kSize = Pack<T>::kSize;
   Pack<T> sums[kRows][kPacks];
 #pragma GCC unroll 16
@@ -43,9 +64,11 @@ EIGEN_DONT_INLINE void matmul_tile(Index depth, const T* a, Index a_row, Index a
   }
   // Three rows from one pointer: the processor's address arithmetic reaches base, base + s and base + 2 s for free.
   constexpr Index kBases = (kRows + 2) / 3;
+  const Index depth = product.depth, a_row = product.a_row, a_col = product.a_col, b_row = product.b_row;
   const T* bases[kBases];
 #pragma GCC unroll 4
-  for (Index g = 0; g < kBases; ++g) bases[g] = a + 3 * g * a_row;
+  for (Index g = 0; g < kBases; ++g) bases[g] = product.a + (first + 3 * g) * a_row;
+  const T* b = product.b;
   for (Index k = 0; k < depth; ++k) {
     Pack<T> panel[kPacks];
 #pragma GCC unroll 4
@@ -56,56 +79,63 @@ EIGEN_DONT_INLINE void matmul_tile(Index depth, const T* a, Index a_row, Index a
 #pragma GCC unroll 4
       for (Index p = 0; p < kPacks; ++p) sums[r][p] = simd::fma(x, panel[p], sums[r][p]);
     }
-    b += b_stride;
+    b += b_row;
 #pragma GCC unroll 4
     for (Index g = 0; g < kBases; ++g) bases[g] += a_col;
   }
-  if (start != MatmulStart::zero) {
-    const T* first = start == MatmulStart::bias ? bias : c;
-    const Index first_row = start == MatmulStart::bias ? 0 : c_row;
+  if (product.start.from != nullptr) {
+    const MatmulStart<T> start = product.start.at(first, 0);
+    const Pack<T> factor = simd::broadcast(start.factor);
 #pragma GCC unroll 16
     for (Index r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
       for (Index p = 0; p < kPacks; ++p) {
-        sums[r][p] = simd::load(first + r * first_row + p * kSize) + sums[r][p];
+        sums[r][p] = simd::fma(factor, simd::load(start.from + r * start.row + p * kSize), sums[r][p]);
       }
     }
   }
+  T* c = product.c + first * product.c_row;
 #pragma GCC unroll 16
   for (Index r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (Index p = 0; p < kPacks; ++p) simd::store(c + r * c_row + p * kSize, sums[r][p]);
+    for (Index p = 0; p < kPacks; ++p) simd::store(c + r * product.c_row + p * kSize, sums[r][p]);
   }
 }
 
 /// As matmul_tile, for a panel at the edge of c of which only the first `cols` columns exist.
 template <class T, Index kRows>
-EIGEN_DONT_INLINE void matmul_edge_tile(Index cols, Index depth, const T* a, Index a_row, Index a_col, const T* b,
-                                        Index b_stride, T* c, Index c_row, MatmulStart start, const T* bias) {
-  T whole[kRows * kPanelCols<T>] = {};
-  T whole_bias[kPanelCols<T>] = {};
-  if (start == MatmulStart::bias) std::copy_n(bias, cols, whole_bias);
-  if (start == MatmulStart::add) {
-    for (Index r = 0; r < kRows; ++r) std::copy_n(c + r * c_row, cols, whole + r * kPanelCols<T>);
+EIGEN_DONT_INLINE void matmul_edge_tile(const PanelProduct<T>& product, Index first, Index cols) {
+  T whole[kRows * kPanelCols<T>] = {}, whole_start[kRows * kPanelCols<T>] = {};
+  PanelProduct<T> tile = product;
+  tile.a += first * product.a_row;
+  tile.c = whole;
+  tile.c_row = kPanelCols<T>;
+  if (product.start.from != nullptr) {
+    tile.start = {whole_start, kPanelCols<T>, product.start.factor};
+    for (Index r = 0; r < kRows; ++r) {
+      std::copy_n(product.start.at(first + r, 0).from, cols, whole_start + r * kPanelCols<T>);
+    }
   }
-  matmul_tile<T, kRows>(depth, a, a_row, a_col, b, b_stride, whole, kPanelCols<T>, start, whole_bias);
-  for (Index r = 0; r < kRows; ++r) std::copy_n(whole + r * kPanelCols<T>, cols, c + r * c_row);
+  matmul_tile<T, kRows>(tile, 0);
+  for (Index r = 0; r < kRows; ++r) {
+    std::copy_n(whole + r * kPanelCols<T>, cols, product.c + (first + r) * product.c_row);
+  }
 }
 
-/// `rows` rows of results against one panel of b. Which rows share a tile does not change their bits.
+/// All `rows` rows of a product; of the panel only the first `cols` columns exist. Which rows share a tile does not
+/// change their bits.
 template <class T>
-void matmul_panel(Index rows, Index cols, Index depth, const T* a, Index a_row, Index a_col, const T* b, Index b_stride,
-                  T* c, Index c_row, MatmulStart start, const T* bias) {
-  const bool whole = cols >= kPanelCols<T>;
+void matmul_panel(Index rows, Index cols, const PanelProduct<T>& product) {
+  const Index packs = cols / simd::Pack<T>::kSize;
   const auto tiles = [&](auto tile_rows, Index& done) {
     constexpr Index kRows = decltype(tile_rows)::value;
     for (; done + kRows <= rows; done += kRows) {
-      const T* a_tile = a + done * a_row;
-      T* c_tile = c + done * c_row;
-      if (whole) {
-        matmul_tile<T, kRows>(depth, a_tile, a_row, a_col, b, b_stride, c_tile, c_row, start, bias);
+      if (packs >= kPanelPacks<T>) {
+        matmul_tile<T, kRows>(product, done);
+      } else if (cols == simd::Pack<T>::kSize) {
+        matmul_tile<T, kRows, 1>(product, done);
       } else {
-        matmul_edge_tile<T, kRows>(cols, depth, a_tile, a_row, a_col, b, b_stride, c_tile, c_row, start, bias);
+        matmul_edge_tile<T, kRows>(product, done, cols);
       }
     }
   };
@@ -150,8 +180,12 @@ struct MatmulProblem {
   T* c;  // [m, n]
   Index c_row;
   Index depth;
-  const T* bias;  // [n], read if start is bias
-  MatmulStart start;
+  MatmulStart<T> start;
+
+  /// What the results from (row, col) on start from in the step of the inner dimension that begins at k.
+  [[nodiscard]] MatmulStart<T> start_of(Index k, Index row, Index col) const {
+    return (k == 0 ? start : MatmulStart<T>{c, c_row}).at(row, col);
+  }
 };
 
 /// A half-open range of rows or columns.
@@ -173,20 +207,20 @@ void matmul_block(const MatmulProblem<T>& p, MatmulRange rows, MatmulRange cols)
   const Index m = rows.end - rows.begin;
   for (Index k = 0; k == 0 || k < p.depth; k += kPanelDepth) {
     const Index depth = std::min(kPanelDepth, p.depth - k);
-    const MatmulStart start = k == 0 ? p.start : MatmulStart::add;
     for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
       const Index n = std::min(kPanelCols<T>, cols.end - j);
       const T* b = p.b + k * p.b_row + j * p.b_col;
-      Index b_stride = p.b_row;
+      Index b_row = p.b_row;
       // A panel that lies contiguous already is worth a copy if many rows use it and its own rows lie far apart.
       const bool worth_copying = m > 2 * kTileRows && depth * p.b_row > kNearNumbers;
       if (p.b_col != 1 || n < kPanelCols<T> || worth_copying) {
         pack_panel(depth, n, b, p.b_row, p.b_col, panel);
         b = panel;
-        b_stride = kPanelCols<T>;
+        b_row = kPanelCols<T>;
       }
-      matmul_panel(m, n, depth, p.a + rows.begin * p.a_row + k * p.a_col, p.a_row, p.a_col, b, b_stride,
-                   p.c + rows.begin * p.c_row + j, p.c_row, start, p.bias == nullptr ? nullptr : p.bias + j);
+      matmul_panel<T>(m, n,
+                      {depth, p.a + rows.begin * p.a_row + k * p.a_col, p.a_row, p.a_col, b, b_row,
+                       p.c + rows.begin * p.c_row + j, p.c_row, p.start_of(k, rows.begin, j)});
     }
   }
 }
@@ -201,7 +235,6 @@ void matmul_transposed_block(const MatmulProblem<T>& p, MatmulRange rows, Matmul
   alignas(64) T strip[kDepth * kStripRows];
   for (Index k = 0; k == 0 || k < p.depth; k += kDepth) {
     const Index depth = std::min(kDepth, p.depth - k);
-    const MatmulStart start = k == 0 ? p.start : MatmulStart::add;
     for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
       pack_panel(depth, std::min(kPanelCols<T>, cols.end - j), p.b + k * p.b_row + j * p.b_col, p.b_row, p.b_col,
                  panels + (j - cols.begin) * kDepth);
@@ -218,9 +251,9 @@ void matmul_transposed_block(const MatmulProblem<T>& p, MatmulRange rows, Matmul
         }
       }
       for (Index j = cols.begin; j < cols.end; j += kPanelCols<T>) {
-        matmul_panel<T>(m, std::min(kPanelCols<T>, cols.end - j), depth, strip, 1, kStripRows,
-                        panels + (j - cols.begin) * kDepth, kPanelCols<T>, p.c + i * p.c_row + j, p.c_row, start,
-                        p.bias == nullptr ? nullptr : p.bias + j);
+        matmul_panel<T>(m, std::min(kPanelCols<T>, cols.end - j),
+                        {depth, strip, 1, kStripRows, panels + (j - cols.begin) * kDepth, kPanelCols<T>,
+                         p.c + i * p.c_row + j, p.c_row, p.start_of(k, i, j)});
       }
     }
   }

@@ -60,17 +60,20 @@ class PackedMatmul {
     const Index cols = std::min(kPanelCols<T>, y_.cols() - col);
     const T* x = x_.row(row) + k;
     if constexpr (std::is_same_v<T, Stored>) {
-      const MatmulStart start = k > 0 ? MatmulStart::add : bias_ ? MatmulStart::bias : MatmulStart::zero;
-      matmul_panel<T>(rows, cols, depth, x, x_.row_stride(), 1, panel(col, k), kPanelCols<T>, y_.row(row) + col,
-                      y_.row_stride(), start, bias_ ? bias_ + col : nullptr);
+      T* y = y_.row(row) + col;
+      const MatmulStart<T> bias{bias_ ? bias_ + col : nullptr}, add{y, y_.row_stride()};
+      matmul_panel<T>(
+          rows, cols,
+          {depth, x, x_.row_stride(), 1, panel(col, k), kPanelCols<T>, y, y_.row_stride(), k > 0 ? add : bias});
     } else {
       alignas(64) T converted[kPanelDepth * kPanelCols<T>];
       alignas(64) T sums[kTileRows * kPanelCols<T>];
       convert(depth, panel(col, k), converted);
       for (Index r = 0; r < rows; r += kTileRows) {
         const Index count = std::min(kTileRows, rows - r);
-        matmul_panel<T>(count, kPanelCols<T>, depth, x + r * x_.row_stride(), x_.row_stride(), 1, converted,
-                        kPanelCols<T>, sums, kPanelCols<T>, MatmulStart::zero, nullptr);
+        matmul_panel<T>(
+            count, kPanelCols<T>,
+            {depth, x + r * x_.row_stride(), x_.row_stride(), 1, converted, kPanelCols<T>, sums, kPanelCols<T>, {}});
         for (Index i = 0; i < count; ++i) add_sums(row + r + i, col, cols, k, sums + i * kPanelCols<T>);
       }
     }

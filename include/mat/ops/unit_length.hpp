@@ -32,42 +32,79 @@ template <class T>
   return T(1) / std::sqrt(sum) / largest;
 }
 
+/// y = length x / |x| for up to a pack of rows of d numbers: a root and a division for all of them. What a row becomes
+/// does not depend on the others.
+template <class T>
+void set_length(T length, Index rows, Index d, const T* x, Index x_row, T* y, Index y_row) {
+  using simd::Pack;
+  constexpr Index kSize = Pack<T>::kSize;
+  const Index whole = d / kSize * kSize;
+  Pack<T> squares[kSize];
+#pragma GCC unroll 16
+  for (Index i = 0; i < kSize; ++i) {
+    const T* row = x + std::min(i, rows - 1) * x_row;
+    Pack<T> sum = simd::broadcast(T(0));
+    for (Index j = 0; j + kSize <= d; j += kSize) sum = simd::fma(simd::load(row + j), simd::load(row + j), sum);
+    squares[i] = sum;
+  }
+  for (Index i = 0; whole < d && i < kSize; ++i) {
+    const Pack<T> last = simd::load_first(x + std::min(i, rows - 1) * x_row + whole, d - whole);
+    squares[i] = simd::fma(last, last, squares[i]);
+  }
+  T sums[kSize], inverse[kSize];
+  const Pack<T> all = simd::sums<T>(squares);
+  simd::store(sums, all);
+  simd::store(inverse, simd::broadcast(T(1)) / simd::sqrt(all));
+  bool normal = true;
+  for (const T sum : sums) normal &= sum >= std::numeric_limits<T>::min() && sum <= std::numeric_limits<T>::max();
+  for (Index i = 0; !normal && i < rows; ++i) {
+    if (!std::isnormal(sums[i])) inverse[i] = inverse_length(d, x + i * x_row);
+  }
+  for (Index i = 0; i < rows; ++i) simd::set_scaled(d, y + i * y_row, length * inverse[i], x + i * x_row);
+}
+
 }  // namespace detail
 
-/// Brings each head's part of each row to length 1; a part that is 0, or subnormal, becomes 0. y may be x.
+/// Brings each head's part of each row to length 1, or to its head's of `lengths`; a part that is 0, or subnormal,
+/// becomes 0. y may be x.
 ///
-///     y = x / |x|
+///     y = l x / |x|
 ///
 /// Source:  Yang et al. (2024), "Parallelizing linear transformers with the delta rule over sequence length", section
 ///          3.3: keys of length 1 keep the delta rule from growing.
-/// Shapes:  x, y [tokens, heads * features].
+/// Shapes:  x, y [tokens, heads * features]; lengths [heads] or empty.
 /// Errors:  ShapeError or ValueError if they do not fit.
 /// Threads: uses parallel_for; rows are independent.
 template <class T>
-void unit_length_forward(ConstMatrixView<T> x, Index heads, MatrixView<T> y) {
+void unit_length_forward(ConstMatrixView<T> x, Index heads, MatrixView<T> y, ConstVectorView<T> lengths = {}) {
   const Index d = detail::part_size("unit_length_forward", x, heads);
   check_shape("unit_length_forward: y", y, x.shape());
-  detail::for_each_row(x.rows(), 2 * x.cols(), [&](Index t) {
-    const T* from = x.row(t);
-    T* to = y.row(t);
-    for (Index h = 0; h < heads; ++h, from += d, to += d) {
-      simd::set_scaled(d, to, detail::inverse_length(d, from), from);
+  if (!lengths.empty()) check_shape("unit_length_forward: lengths", lengths, {heads});
+  constexpr Index kRows = simd::Pack<T>::kSize;
+  detail::for_each_row((x.rows() + kRows - 1) / kRows, 2 * kRows * x.cols(), [&](Index block) {
+    const Index t = block * kRows, rows = std::min(kRows, x.rows() - t);
+    for (Index h = 0; h < heads; ++h) {
+      const T length = lengths.empty() ? T(1) : lengths(h);
+      detail::set_length(length, rows, d, x.row(t) + h * d, x.row_stride(), y.row(t) + h * d, y.row_stride());
     }
   });
 }
 
-/// dx = (dy - y <y, dy>) / |x|, and 0 where x is 0. dx may be dy. Shapes, errors and threads as unit_length_forward.
+/// dx = l (dy - x <x, dy> / |x|^2) / |x|, and 0 where x is 0. dx may be dy. The gradient of a length is the sum of
+/// <y, dy> / l over the tokens, and with its caller. Shapes, errors and threads as unit_length_forward.
 template <class T>
-void unit_length_backward(ConstMatrixView<T> x, ConstMatrixView<T> dy, Index heads, MatrixView<T> dx) {
+void unit_length_backward(ConstMatrixView<T> x, ConstMatrixView<T> dy, Index heads, MatrixView<T> dx,
+                          ConstVectorView<T> lengths = {}) {
   const Index d = detail::part_size("unit_length_backward", x, heads);
   check_shape("unit_length_backward: dy", dy, x.shape());
   check_shape("unit_length_backward: dx", dx, x.shape());
+  if (!lengths.empty()) check_shape("unit_length_backward: lengths", lengths, {heads});
   detail::for_each_row(x.rows(), 4 * x.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * d;
       const T* g = dy.row(t) + h * d;
       const T inverse = detail::inverse_length(d, from);
-      const simd::Pack<T> factor = simd::broadcast(inverse);
+      const simd::Pack<T> factor = simd::broadcast(lengths.empty() ? inverse : lengths(h) * inverse);
       const simd::Pack<T> along = simd::broadcast(-simd::dot(d, from, g) * inverse * inverse);
       simd::map(
           d, dx.row(t) + h * d,
