@@ -125,7 +125,8 @@ class DeltaRule {
     MatrixView<T> u, du, de;  // [chunk, value_dim]
     MatrixView<T> keys;       // [chunk, key_dim]
     MatrixView<T> g;          // the gradient of the state after the chunk: [key_dim, value_dim]
-    T *from_start, *dkept;    // a; the gradients of a row of D: [width]
+    T *from_start, *taken;    // a, -a: [width]
+    T* dkept;                 // the gradients of a row of D: [width]
     T* one;                   // `width` zeros, a 1, and zeros: [2 * width]
 
     Scratch(const DeltaRule& rule, T* memory) {
@@ -138,13 +139,14 @@ class DeltaRule {
       products = take(n, width), kept = take(n, width), solve = take(n, width), dsolve = take(n, width);
       u = take(n, rule.dv_), du = take(n, rule.dv_), de = take(n, rule.dv_);
       keys = take(n, rule.dk_), g = take(rule.dk_, rule.dv_);
-      from_start = take(1, width).data(), dkept = take(1, width).data(), one = take(2, width).data();
+      from_start = take(1, width).data(), taken = take(1, width).data();
+      dkept = take(1, width).data(), one = take(2, width).data();
       std::fill_n(one, 2 * width, T(0));
       one[width] = T(1);
     }
     [[nodiscard]] static Index size(const DeltaRule& rule) {
       const Index n = rule.o_.chunk;
-      return 4 * n * rule.width_ + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 4 * rule.width_;
+      return 4 * n * rule.width_ + 3 * n * rule.dv_ + n * rule.dk_ + rule.dk_ * rule.dv_ + 5 * rule.width_;
     }
   };
 
@@ -212,7 +214,10 @@ class DeltaRule {
       }
     }
     T all = 1;
-    for (Index t = 0; t < c.count; ++t) s.from_start[t] = all *= decay(c, t);
+    for (Index t = 0; t < c.count; ++t) {
+      s.from_start[t] = all *= decay(c, t);
+      s.taken[t] = -all;
+    }
   }
   /// <k_t, k_i>, and what the solve multiplies u_i with.
   void compute_products(const Chunk& c, const Scratch& s) const {
@@ -232,44 +237,46 @@ class DeltaRule {
 
   /// `after` becomes the state after the chunk that starts from `s`, and may be it; `error` the errors of its tokens.
   void write(const Chunk& c, ConstMatrixView<T> s, MatrixView<T> after, MatrixView<T> error, const Scratch& w) const {
+    const Index n = c.count;
+    const ConstMatrixView<T> k = keys(in_.k, c), v = values(in_.v, c);
+    const MatrixView<T> added = w.du.middle_rows(0, n);  // D_nt u_t
     compute_kept(c, w);
-    const MatrixView<T> u = w.u.middle_rows(0, c.count);
-    const ConstMatrixView<T> v = values(in_.v, c);
     if (is_delta_) {
       compute_products(c, w);
-      matmul<T>(keys(in_.k, c), s, u);
-    }
-    for (Index t = 0; t < c.count; ++t) {
-      if (!is_delta_) {
+      solve(c, s, v, error, added, w);
+    } else {
+      for (Index t = 0; t < n; ++t) {
         simd::copy(dv_, v.row(t), error.row(t));
-        simd::set_scaled(dv_, u.row(t), beta(c, t) * w.kept(c.count - 1, t), v.row(t));
-        continue;
+        simd::set_scaled(dv_, added.row(t), beta(c, t) * w.kept(n - 1, t), v.row(t));
       }
-      const simd::Pack<T> kept = simd::broadcast(-w.from_start[t]);
-      simd::map(
-          dv_, error.row(t), [kept](simd::Pack<T> a, simd::Pack<T> r) { return simd::fma(kept, r, a); }, v.row(t),
-          u.row(t));
     }
-    if (is_delta_) solve(c, error, u, w);
-    matmul_add<T>(transposed<T>(keys(in_.k, c)), u, w.from_start[c.count - 1], s, after);
+    matmul_add<T>(transposed<T>(k), added, w.from_start[n - 1], s, after);
   }
 
   static void solve_block(Index rows, Index cols, const TriangularRows<T>& p) {
     rows == 1 ? solve_rows<T, 1>(cols, p) : solve_rows<T, kSolveBlock>(cols, p);
   }
-  /// `error` becomes the errors, first token first: each has to be known before the next. `u` becomes what the tokens
-  /// add to the state after the chunk, D_nt u_t.
-  void solve(const Chunk& c, MatrixView<T> error, MatrixView<T> u, const Scratch& w) const {
+  /// The errors, first token first: each has to be known before the next.
+  void solve(const Chunk& c, ConstMatrixView<T> s, ConstMatrixView<T> v, MatrixView<T> error, MatrixView<T> added,
+             const Scratch& w) const {
+    const MatrixView<T> u = w.u.middle_rows(0, c.count);
+    matmul<T>(keys(in_.k, c), s, u);
     for (Index t = 0, rows = 0; t < c.count; t += rows) {
       rows = t + kSolveBlock <= c.count ? kSolveBlock : 1;
-      if (t > 0) {
-        matmul_add<T>(w.solve.middle_rows(t, rows).middle_cols(0, t), u.middle_rows(0, t), error.middle_rows(t, rows));
-      }
-      solve_block(
-          rows, dv_,
-          {w.solve.row(t) + t, width_, 1, betas(c, t), beta_stride(), error.row(t), error.row_stride(), u.row(t), dv_});
+      TriangularRows<T> p;
+      p.before = t;
+      p.weights = w.solve.row(t) + t;
+      p.weights_row = width_, p.weights_col = 1;
+      p.start = {v.row(t), v.row_stride()};
+      p.product = {u.row(t), dv_};
+      p.factor = {w.taken + t, 1};
+      p.scale = {betas(c, t), beta_stride()};
+      p.part = {w.kept.row(c.count - 1) + t, 1};
+      p.x = {error.row(t), error.row_stride()};
+      p.y = {u.row(t), dv_};
+      p.z = {added.row(t), dv_};
+      solve_block(rows, dv_, p);
     }
-    for (Index t = 0; t < c.count; ++t) simd::set_scaled(dv_, u.row(t), w.kept(c.count - 1, t), u.row(t));
   }
 
   /// w.g, the gradient of the state after the chunk, becomes that of `s`, the state before. With G = dS':
@@ -290,7 +297,6 @@ class DeltaRule {
     std::fill_n(w.dkept, width_, T(0));
     for (Index t = 0; t < n; ++t) {
       w.dkept[t] = simd::dot(dk_, k.row(t), dk.row(t));
-      simd::set_scaled(dv_, du.row(t), w.kept(n - 1, t), du.row(t));
       simd::set_scaled(dk_, dk.row(t), w.kept(n - 1, t), dk.row(t));
     }
     solve_backward(c, error, grads, w);
@@ -301,19 +307,23 @@ class DeltaRule {
     matmul_add<T>(transposed<T>(k), de, w.from_start[n - 1], w.g, w.g);
   }
 
-  /// du, de, dv and dbeta, last token first: each takes its part out of those before.
+  /// du from k G, de, dv and dbeta, last token first.
   void solve_backward(const Chunk& c, ConstMatrixView<T> error, const DeltaRuleGradients<T>& grads,
                       const Scratch& w) const {
     if (is_delta_) compute_products(c, w);
     for (Index end = c.count, rows = 0; end > 0; end -= rows) {
       rows = is_delta_ && end % kSolveBlock == 0 ? kSolveBlock : 1;
-      const Index t = end - rows, last = end - 1;
-      solve_block(rows, dv_,
-                  {w.solve.row(last) + last, -1, -width_, betas(c, last), -beta_stride(), w.du.row(last), -dv_,
-                   w.de.row(last), -dv_});
-      if (!is_delta_ || t == 0) continue;
-      matmul_add<T>(transposed<T>(w.solve.middle_rows(t, rows).middle_cols(0, t)), w.de.middle_rows(t, rows),
-                    w.du.middle_rows(0, t));
+      const Index t = end - 1;
+      TriangularRows<T> p;
+      p.before = is_delta_ ? c.count - end : 0;
+      p.weights = w.solve.row(t) + t;
+      p.weights_row = -1, p.weights_col = -width_;
+      p.product = {w.du.row(t), -dv_};
+      p.factor = {w.kept.row(c.count - 1) + t, -1};
+      p.scale = {betas(c, t), -beta_stride()};
+      p.x = {w.du.row(t), -dv_};
+      p.y = {w.de.row(t), -dv_};
+      solve_block(rows, dv_, p);
     }
     for (Index t = 0; t < c.count; ++t) {
       simd::copy(dv_, w.de.row(t), values(grads.dv, c).row(t));

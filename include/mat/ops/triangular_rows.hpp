@@ -2,62 +2,96 @@
 
 #include <mat/core/simd.hpp>
 
-#include <algorithm>
-
 namespace mat {
 inline namespace MAT_ABI {
 namespace detail {
 
-/// Rows of which each is known when those before it are: the inside of a triangular solve.
-///
-///     y_t = scale_t x_t,   then x_i += w_it y_t for all i > t         first row to last
-///
-/// x is left with the x_t that y_t came from; it must not be y. Strides may be negative, so a solve from the last row
-/// to the first is one too. Of w only what is below its diagonal is read.
+/// Rows that lie `row` numbers apart, backwards if that is negative; no rows if `data` is nullptr.
 template <class T>
-struct TriangularRows {
-  const T* weights;  // w: [rows, rows]
-  Index weights_row, weights_col;
-  const T* scales;  // [rows]
-  Index scales_row;
-  T* x;  // [rows, cols]
-  Index x_row;
-  T* y;  // [rows, cols]
-  Index y_row;
+struct StridedRows {
+  T* data = nullptr;
+  Index row = 0;
+
+  [[nodiscard]] T* at(Index t) const { return data + t * row; }
 };
 
-/// One pack of columns: all rows stay in registers.
-template <class T, Index kRows>
-EIGEN_ALWAYS_INLINE void solve_pack(const TriangularRows<T>& p) {
-  simd::Pack<T> x[kRows];
-#pragma GCC unroll 8
-  for (Index t = 0; t < kRows; ++t) x[t] = simd::load(p.x + t * p.x_row);
+/// Rows of which each is known when those before it are: a block of a triangular solve.
+///
+///     x_t = start_t + factor_t product_t + sum_(i < t) w_ti y_i,    y_t = scale_t x_t,    z_t = part_t y_t
+///
+/// Rows of y before the first are known: -before <= i. Strides may be negative, so a solve from the last row to the
+/// first is one too. x may be `product`, and so may y; of w only what is below its diagonal is read.
+template <class T>
+struct TriangularRows {
+  Index before = 0;
+  const T* weights = nullptr;  // w: [rows, before + rows], where w_00 is
+  Index weights_row = 0, weights_col = 0;
+  StridedRows<const T> start, product;       // [rows, cols]; no start is 0
+  StridedRows<const T> factor, scale, part;  // [rows, 1]
+  StridedRows<T> x, y, z;                    // [rows, cols]; z is not written if it is none
+
+  [[nodiscard]] T weight(Index t, Index i) const { return weights[t * weights_row + i * weights_col]; }
+};
+
+/// kPacks packs of columns from `col` on, or if not kWhole `count` columns, fewer than a pack: all rows stay in registers.
+template <class T, Index kRows, Index kPacks, bool kWhole>
+EIGEN_ALWAYS_INLINE void solve_packs(const TriangularRows<T>& p, Index col, Index count) {
+  using simd::Pack;
+  const auto load = [&](const T* row, Index pack) {
+    const T* from = row + col + pack * Pack<T>::kSize;
+    return kWhole ? simd::load(from) : simd::load_first(from, count);
+  };
+  const auto store = [&](T* row, Index pack, Pack<T> x) {
+    T* to = row + col + pack * Pack<T>::kSize;
+    kWhole ? simd::store(to, x) : simd::store_first(to, count, x);
+  };
+  Pack<T> x[kRows][kPacks], y[kPacks];
 #pragma GCC unroll 8
   for (Index t = 0; t < kRows; ++t) {
-    const simd::Pack<T> y = simd::broadcast(p.scales[t * p.scales_row]) * x[t];
-    simd::store(p.y + t * p.y_row, y);
-    simd::store(p.x + t * p.x_row, x[t]);
+    const Pack<T> factor = simd::broadcast(*p.factor.at(t));
+#pragma GCC unroll 4
+    for (Index c = 0; c < kPacks; ++c) {
+      x[t][c] = p.start.data == nullptr ? simd::broadcast(T(0)) : load(p.start.at(t), c);
+      x[t][c] = simd::fma(factor, load(p.product.at(t), c), x[t][c]);
+    }
+  }
+  for (Index i = -p.before; i < 0; ++i) {
+#pragma GCC unroll 4
+    for (Index c = 0; c < kPacks; ++c) y[c] = load(p.y.at(i), c);
+#pragma GCC unroll 8
+    for (Index t = 0; t < kRows; ++t) {
+      const Pack<T> w = simd::broadcast(p.weight(t, i));
+#pragma GCC unroll 4
+      for (Index c = 0; c < kPacks; ++c) x[t][c] = simd::fma(w, y[c], x[t][c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (Index t = 0; t < kRows; ++t) {
+    const Pack<T> scale = simd::broadcast(*p.scale.at(t));
+#pragma GCC unroll 4
+    for (Index c = 0; c < kPacks; ++c) {
+      y[c] = scale * x[t][c];
+      store(p.x.at(t), c, x[t][c]);
+      store(p.y.at(t), c, y[c]);
+      if (p.z.data != nullptr) store(p.z.at(t), c, simd::broadcast(*p.part.at(t)) * y[c]);
+    }
 #pragma GCC unroll 8
     for (Index i = t + 1; i < kRows; ++i) {
-      x[i] = simd::fma(simd::broadcast(p.weights[i * p.weights_row + t * p.weights_col]), y, x[i]);
+      const Pack<T> w = simd::broadcast(p.weight(i, t));
+#pragma GCC unroll 4
+      for (Index c = 0; c < kPacks; ++c) x[i][c] = simd::fma(w, y[c], x[i][c]);
     }
   }
 }
 
 /// All columns of kRows rows.
 template <class T, Index kRows>
-EIGEN_DONT_INLINE void solve_rows(Index cols, TriangularRows<T> p) {
-  constexpr Index kSize = simd::Pack<T>::kSize;
-  for (; cols >= kSize; cols -= kSize, p.x += kSize, p.y += kSize) solve_pack<T, kRows>(p);
-  if (cols == 0) return;
-  // The last columns, fewer than a pack, pass through copies.
-  T x[kRows * kSize] = {}, y[kRows * kSize];
-  for (Index t = 0; t < kRows; ++t) std::copy_n(p.x + t * p.x_row, cols, x + t * kSize);
-  solve_pack<T, kRows>({p.weights, p.weights_row, p.weights_col, p.scales, p.scales_row, x, kSize, y, kSize});
-  for (Index t = 0; t < kRows; ++t) {
-    std::copy_n(x + t * kSize, cols, p.x + t * p.x_row);
-    std::copy_n(y + t * kSize, cols, p.y + t * p.y_row);
-  }
+EIGEN_DONT_INLINE void solve_rows(Index cols, const TriangularRows<T>& p) {
+  constexpr Index kSize = simd::Pack<T>::kSize, kPacks = 2;
+  Index col = 0;
+  for (; col + kPacks * kSize <= cols; col += kPacks * kSize) solve_packs<T, kRows, kPacks, true>(p, col, 0);
+  for (; col + kSize <= cols; col += kSize) solve_packs<T, kRows, 1, true>(p, col, 0);
+  if (col < cols) solve_packs<T, kRows, 1, false>(p, col, cols - col);
 }
 
 }  // namespace detail
