@@ -34,6 +34,7 @@ namespace mat {}
 #include <mat/core/random.hpp>
 #include <mat/core/sequences.hpp>
 #include <mat/core/simd.hpp>
+#include <mat/core/simd_square.hpp>
 #include <mat/core/tensor.hpp>
 #include <mat/core/tensor_view.hpp>
 #include <mat/core/threefry.hpp>

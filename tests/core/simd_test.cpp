@@ -123,32 +123,6 @@ TEMPLATE_TEST_CASE("square roots over the range of normal numbers, and of infini
   CHECK(std::isnan(root(T(-1))));
 }
 
-TEMPLATE_TEST_CASE("a square of numbers is transposed", "[core]", float, double) {
-  using T = TestType;
-  constexpr Index n = simd::Pack<T>::kSize;
-  const auto x = random_tensor<T, 2>({n, n + 1}, 5);
-  Matrix<T> y({n, n + 3});
-  simd::transpose(x.data(), n + 1, y.data(), n + 3);
-  for (Index i = 0; i < n; ++i) {
-    for (Index j = 0; j < n; ++j) CHECK(y(j, i) == x(i, j));
-  }
-}
-
-TEMPLATE_TEST_CASE("a pack of packs is summed at once", "[core]", float, double) {
-  using T = TestType;
-  constexpr Index n = simd::Pack<T>::kSize;
-  const auto x = random_tensor<T, 2>({n, n}, 1);
-  simd::Pack<T> packs[n];
-  for (Index i = 0; i < n; ++i) packs[i] = simd::load(x.view().row(i));
-  T sums[n];
-  simd::store(sums, simd::sums<T>(packs));
-  for (Index i = 0; i < n; ++i) {
-    double sum = 0;
-    for (Index j = 0; j < n; ++j) sum += double(x(i, j));
-    CHECK(std::abs(double(sums[i]) - sum) < 16 * std::numeric_limits<T>::epsilon());
-  }
-}
-
 TEMPLATE_TEST_CASE("set_scaled multiplies every element, also in place", "[core]", float, double) {
   using T = TestType;
   for (const Index n : {0, 1, 7, 16, 33}) {

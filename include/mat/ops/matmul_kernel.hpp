@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/core/simd.hpp>
+#include <mat/core/simd_square.hpp>
 
 #include <algorithm>
 #include <cassert>

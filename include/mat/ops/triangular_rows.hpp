@@ -33,7 +33,8 @@ struct TriangularRows {
   [[nodiscard]] T weight(Index t, Index i) const { return weights[t * weights_row + i * weights_col]; }
 };
 
-/// kPacks packs of columns from `col` on, or if not kWhole `count` columns, fewer than a pack: all rows stay in registers.
+/// kPacks packs of columns from `col` on, or if not kWhole `count` columns, fewer than a pack. All rows stay in
+/// registers.
 template <class T, Index kRows, Index kPacks, bool kWhole>
 EIGEN_ALWAYS_INLINE void solve_packs(const TriangularRows<T>& p, Index col, Index count) {
   using simd::Pack;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <mat/core/simd.hpp>
+#include <mat/core/simd_square.hpp>
 #include <mat/core/tensor.hpp>
 #include <mat/ops/rows.hpp>
 
