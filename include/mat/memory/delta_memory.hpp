@@ -30,7 +30,7 @@ inline namespace MAT_ABI {
 /// would have left.
 ///
 /// Source:  Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10; Munkhdalai, Faruqui & Gopal (2024),
-///          "Leave no context behind", eq. 3-4 (additive); memory-math.md 3.5. The gates g start at 1/2; "read_gate"
+///          "Leave no context behind", eq. 3-4 (additive). The gates g start at 1/2; "read_gate"
 ///          may have a learning rate of its own (ParameterGroups), for it moves slowly at that of a model.
 /// Shapes:  x, h, r [tokens, features]; S [sequences * heads * key_dim, value_dim, and 1 for z].
 /// Errors:  ValueError for settings that do not fit; ShapeError if an input or a state does not.

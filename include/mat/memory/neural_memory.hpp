@@ -43,7 +43,7 @@ enum class NeuralQuery {
 /// With write_rate_max 0 a state never changes, and with NeuralQuery::identity this is the article's MemoryLayer, bit
 /// for bit. A user who wants no learning at test time does not write.
 ///
-/// Source:  memory-math.md 3.6; Behrouz, Zhong & Mirrokni (2025), "Titans: learning to memorize at test time", whose
+/// Source:  Behrouz, Zhong & Mirrokni (2025), "Titans: learning to memorize at test time", whose
 ///          memory forgets towards 0; Sun et al. (2024), "Learning to (learn at test time)", for gradients per chunk.
 /// Shapes:  x, h, y [tokens, features]; theta [sequences * ...] as FastWeightState.
 /// Errors:  ValueError for a setting outside of what is said at the Config; ShapeError if an input does not fit.

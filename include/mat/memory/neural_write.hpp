@@ -61,7 +61,7 @@ struct NeuralWriteTape {
 
 /// Writes chunks of keys and values into the fast weights of each sequence, one gradient step for each chunk.
 ///
-/// Source:  memory-math.md 3.6; the steps are surprise_forward and fast_weight_step_forward.
+/// Source:  that of its steps, surprise_forward and fast_weight_step_forward.
 /// Shapes:  keys, values [tokens, features]; rates [tokens, 1]; the states as FastWeightState.
 /// Threads: uses parallel_for over sequences.
 template <class T>

@@ -27,7 +27,7 @@ inline namespace MAT_ABI {
 ///     read    dS += dy / Z,   dZ -= <dy, S> / Z^2
 ///     write   ds_t = e_t (<M_t, dS'> + dZ'),   dM_t = e_t dS',   dZ += decay r dZ',   dS += decay r dS'
 ///
-/// Source:  memory-math.md 3.1'; Milakov & Gimelshein (2018), "Online normalizer calculation for softmax", algorithm 3.
+/// Source:  Milakov & Gimelshein (2018), "Online normalizer calculation for softmax", algorithm 3.
 /// Shapes:  s [tokens, 1]; M [tokens, features]; y, S [sequences, features]; m, Z [sequences, 1].
 /// Errors:  ValueError for a setting outside of its range; ShapeError if an input does not fit.
 /// Threads: const; uses parallel_for over sequences; the bits of a sequence depend on the sequence alone.

@@ -18,7 +18,7 @@ inline namespace MAT_ABI {
 /// A document of any length is read segment by segment. With memory.write_rate_max 0 theta stays theta_0, and y is
 /// MAT's, bit for bit; with it, M of a later segment is not what it was.
 ///
-/// Source:  memory-math.md 3.6.5; the article's MAT, with its names: memory_layer.fc1, self_attention.fc1, ...
+/// Source:  the article's MAT, with its names: memory_layer.fc1, self_attention.fc1, ...
 /// Shapes:  x, y [tokens, input_dim]; pooled [sequences, input_dim].
 /// Errors:  ValueError for sizes that do not fit; ShapeError if x, dy or a state does not.
 /// Threads: const; one model serves any number of threads, each with states and a cache of its own.

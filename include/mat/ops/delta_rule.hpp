@@ -15,8 +15,7 @@ inline namespace MAT_ABI {
 ///
 /// Source:  Schlag, Irie & Schmidhuber (2021), "Linear transformers are secretly fast weight programmers", eq. 24; Yang
 ///          et al. (2024), "Parallelizing linear transformers with the delta rule over sequence length", section 3;
-///          Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10; memory-math.md 3.5, here with a decay for
-///          every token.
+///          Yang, Kautz & Hatamizadeh (2024), "Gated delta networks", eq. 10.
 /// Shapes:  k [tokens, heads * key_dim]; v [tokens, heads * value_dim]; decay, beta [tokens, heads]; state, next
 ///          [sequences * heads * key_dim, value_dim].
 /// Errors:  ShapeError or ValueError if sizes, heads or sequences do not fit.

@@ -82,8 +82,8 @@ struct StepFactors {
 /// the curvature is, s curvature < L, so it is. Momentum repeats a step 1 / (1 - mu) times in all, hence the factor 1 -
 /// mu.
 ///
-/// Source:  memory-math.md 3.6 and 3.6.4; Behrouz, Zhong & Mirrokni (2025), "Titans", eq. 13-14, whose weights decay to
-///          0 instead of to `start`.
+/// Source:  Behrouz, Zhong & Mirrokni (2025), "Titans", eq. 13-14, whose weights decay to 0 instead of to `start`, and
+///          whose step has no bound.
 /// Shapes:  networks of one size; next_weights and next_momentum must not be the inputs.
 template <class T>
 void fast_weight_step_forward(const FastWeightStep<T>& o, const FastWeightStepInputs<T>& in,

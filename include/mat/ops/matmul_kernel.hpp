@@ -116,7 +116,11 @@ EIGEN_DONT_INLINE void matmul_edge_tile(const PanelProduct<T>& product, Index fi
       std::copy_n(product.start.at(first + r, 0).from, cols, whole_start + r * kPanelCols<T>);
     }
   }
-  matmul_tile<T, kRows>(tile, 0);
+  if (cols <= simd::Pack<T>::kSize) {
+    matmul_tile<T, kRows, 1>(tile, 0);
+  } else {
+    matmul_tile<T, kRows>(tile, 0);
+  }
   for (Index r = 0; r < kRows; ++r) {
     std::copy_n(whole + r * kPanelCols<T>, cols, product.c + (first + r) * product.c_row);
   }
@@ -126,11 +130,10 @@ EIGEN_DONT_INLINE void matmul_edge_tile(const PanelProduct<T>& product, Index fi
 /// change their bits.
 template <class T>
 void matmul_panel(Index rows, Index cols, const PanelProduct<T>& product) {
-  const Index packs = cols / simd::Pack<T>::kSize;
   const auto tiles = [&](auto tile_rows, Index& done) {
     constexpr Index kRows = decltype(tile_rows)::value;
     for (; done + kRows <= rows; done += kRows) {
-      if (packs >= kPanelPacks<T>) {
+      if (cols >= kPanelCols<T>) {
         matmul_tile<T, kRows>(product, done);
       } else if (cols == simd::Pack<T>::kSize) {
         matmul_tile<T, kRows, 1>(product, done);

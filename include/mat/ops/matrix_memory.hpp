@@ -59,7 +59,8 @@ class MatrixMemory {
 ///
 ///     y_t = q_t S
 ///
-/// Source:  memory-math.md 3.5, "read-before-write".
+/// Source:  Schlag, Irie & Schmidhuber (2021), "Linear transformers are secretly fast weight programmers"; here the
+///          matrix is that of before the segment.
 /// Shapes:  q [tokens, heads * key_dim]; state [sequences * heads * key_dim, value_dim]; y [tokens, heads * value_dim].
 /// Errors:  ShapeError or ValueError if sizes, heads or sequences do not fit.
 /// Threads: uses parallel_for; the bits of a sequence's rows depend on the sequence alone.

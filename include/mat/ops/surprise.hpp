@@ -149,7 +149,7 @@ template <class T>
 /// moving at once. For equal rows the first two norms are the eigenvalues themselves; for n orthogonal ones they are
 /// sqrt(n) times larger, where the trace would be n times.
 ///
-/// Source:  memory-math.md 3.6, after Behrouz, Zhong & Mirrokni (2025), "Titans: learning to memorize at test time".
+/// Source:  after Behrouz, Zhong & Mirrokni (2025), "Titans: learning to memorize at test time".
 /// Shapes:  at the members of the structures.
 /// Threads: one sequence's work, on the calling thread unless it is large.
 template <class T>

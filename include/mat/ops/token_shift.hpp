@@ -13,7 +13,7 @@ inline namespace MAT_ABI {
 ///
 ///     y_t = x_(t - 1), and of a sequence's first token `last`;   next_last = x of its last token, or last without any
 ///
-/// Source:  memory-math.md 3.5: "give keys a token shift".
+/// Source:  Peng et al. (2023), "RWKV: reinventing RNNs for the transformer era": its token shift, without a mixture.
 /// Shapes:  x, y [tokens, features]; last, next_last [sequences, features]. Rows of y between sequences become 0.
 /// Errors:  ShapeError if they do not fit.
 template <class T>
