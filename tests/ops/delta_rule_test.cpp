@@ -175,27 +175,30 @@ TEST_CASE("the gradient of the state adds up, the others are set", "[ops]") {
 
 TEMPLATE_TEST_CASE("P6: a sequence writes the same bits alone and in a batch", "[ops]", float, double) {
   using T = TestType;
-  for (const Problem<T>& p : problems<T>(Sequences({5, 0, 33}))) {
-    const auto dnext = random_tensor<T, 2>(p.start.shape(), 7);
-    const Matrix<T> next = p.written();
-    const Gradients<T> g = gradients_of(p, dnext);
-    const Index rows = p.options.heads * p.dk;
-    Problem<T> alone(Sequences({33}), p.options.heads, p.dk, p.dv);
-    alone.options = p.options;
-    const auto part = [](const Matrix<T>& all, Index first, Index count) {
-      return all.empty() ? Matrix<T>() : Matrix<T>(all.view().middle_rows(first, count));
-    };
-    alone.k = part(p.k, 5, 33), alone.v = part(p.v, 5, 33);
-    alone.decay = part(p.decay, 5, 33), alone.beta = part(p.beta, 5, 33);
-    alone.start = part(p.start, 2 * rows, rows);
-    const Gradients<T> ga = gradients_of(alone, part(dnext, 2 * rows, rows));
-    CHECK(same_bits(alone.written(), part(next, 2 * rows, rows)));
-    CHECK(same_bits(part(next, rows, rows), part(p.start, rows, rows)));  // without tokens nothing changes
-    CHECK(same_bits(ga.dk, part(g.dk, 5, 33)));
-    CHECK(same_bits(ga.dv, part(g.dv, 5, 33)));
-    CHECK(same_bits(ga.ddecay, part(g.ddecay, 5, 33)));
-    CHECK(same_bits(ga.dbeta, part(g.dbeta, 5, 33)));
-    CHECK(same_bits(ga.dstate, part(g.dstate, 2 * rows, rows)));
+  for (const Index chunk : {Index{8}, kDeltaRuleChunk}) {
+    for (Problem<T>& p : problems<T>(Sequences({5, 0, 33}))) {
+      p.options.chunk = chunk;
+      const auto dnext = random_tensor<T, 2>(p.start.shape(), 7);
+      const Matrix<T> next = p.written();
+      const Gradients<T> g = gradients_of(p, dnext);
+      const Index rows = p.options.heads * p.dk;
+      Problem<T> alone(Sequences({33}), p.options.heads, p.dk, p.dv);
+      alone.options = p.options;
+      const auto part = [](const Matrix<T>& all, Index first, Index count) {
+        return all.empty() ? Matrix<T>() : Matrix<T>(all.view().middle_rows(first, count));
+      };
+      alone.k = part(p.k, 5, 33), alone.v = part(p.v, 5, 33);
+      alone.decay = part(p.decay, 5, 33), alone.beta = part(p.beta, 5, 33);
+      alone.start = part(p.start, 2 * rows, rows);
+      const Gradients<T> ga = gradients_of(alone, part(dnext, 2 * rows, rows));
+      CHECK(same_bits(alone.written(), part(next, 2 * rows, rows)));
+      CHECK(same_bits(part(next, rows, rows), part(p.start, rows, rows)));  // without tokens nothing changes
+      CHECK(same_bits(ga.dk, part(g.dk, 5, 33)));
+      CHECK(same_bits(ga.dv, part(g.dv, 5, 33)));
+      CHECK(same_bits(ga.ddecay, part(g.ddecay, 5, 33)));
+      CHECK(same_bits(ga.dbeta, part(g.dbeta, 5, 33)));
+      CHECK(same_bits(ga.dstate, part(g.dstate, 2 * rows, rows)));
+    }
   }
 }
 
