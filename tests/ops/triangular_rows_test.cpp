@@ -4,6 +4,7 @@
 #include <mat/ops/triangular_rows.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace triangular_rows_test {
@@ -64,10 +65,10 @@ Matrix<T> reversed(const Matrix<T>& m) {
   return to;
 }
 
-/// Solves in place of the products, forward or from the last row to the first, and compares.
+/// Solves forward or from the last row to the first, with x or y in the place of the products, and compares.
 template <class T, Index kRows>
-void check_solve(Index before, Index cols, bool backward, bool with_start) {
-  CAPTURE(kRows, before, cols, backward, with_start);
+void check_solve(Index before, Index cols, bool backward, bool forward_form) {
+  CAPTURE(kRows, before, cols, backward, forward_form);
   const Block<T> b(kRows, before, cols);
   const Index rows = before + kRows, first = backward ? kRows - 1 : before, step = backward ? -1 : 1;
   const auto in_order = [&](Matrix<T> m) { return backward ? reversed(m) : m; };
@@ -84,20 +85,24 @@ void check_solve(Index before, Index cols, bool backward, bool with_start) {
   }
   const Matrix<T> start = in_order(b.start);
   Matrix<T> x = in_order(b.product), z({kRows, cols});
+  if (forward_form) {
+    for (Index t = 0; t < kRows; ++t) std::copy_n(b.product.view().row(t), cols, y.view().row(first + step * t));
+    x.fill(NAN);
+  }
   const Index top = backward ? kRows - 1 : 0;
   detail::TriangularRows<T> p;
   p.before = before;
   p.weights = &weights(first, first);
   p.weights_row = step * (backward ? 1 : rows), p.weights_col = step * (backward ? rows : 1);
-  if (with_start) p.start = {start.view().row(top), step * cols};
-  p.product = {x.view().row(top), step * cols};
+  if (forward_form) p.start = {start.view().row(top), step * cols};
+  p.product = {forward_form ? y.view().row(first) : x.view().row(top), step * cols};
   p.factor = {b.factor.data(), 1}, p.scale = {b.scale.data(), 1}, p.part = {b.part.data(), 1};
   p.x = {x.view().row(top), step * cols};
   p.y = {y.view().row(first), step * cols};
-  if (with_start) p.z = {z.view().row(top), step * cols};
+  if (forward_form) p.z = {z.view().row(top), step * cols};
   detail::solve_rows<T, kRows>(cols, p);
 
-  const Solved<double> expected = plain_solve(b, with_start);
+  const Solved<double> expected = plain_solve(b, forward_form);
   Matrix<T> solved({kRows, cols});
   for (Index t = 0; t < kRows; ++t) std::copy_n(y.view().row(first + step * t), cols, solved.view().row(t));
   const auto check_near = [](const Matrix<T>& actual, const Matrix<double>& wanted) {
@@ -107,7 +112,7 @@ void check_solve(Index before, Index cols, bool backward, bool with_start) {
   };
   check_near(in_order(x), expected.x);
   check_near(solved, expected.y);
-  if (with_start) check_near(in_order(z), expected.z);
+  if (forward_form) check_near(in_order(z), expected.z);
 }
 
 }  // namespace
@@ -117,9 +122,9 @@ TEMPLATE_TEST_CASE("triangular rows are solved as one by one, from either end, a
   for (const Index cols : {1, 3, 4, 7, 8, 16, 17, 24, 32, 49}) {
     for (const Index before : {0, 1, 8, 11}) {
       for (const bool backward : {false, true}) {
-        for (const bool with_start : {false, true}) {
-          check_solve<TestType, 8>(before, cols, backward, with_start);
-          check_solve<TestType, 1>(before, cols, backward, with_start);
+        for (const bool forward_form : {false, true}) {
+          check_solve<TestType, 8>(before, cols, backward, forward_form);
+          check_solve<TestType, 1>(before, cols, backward, forward_form);
         }
       }
     }

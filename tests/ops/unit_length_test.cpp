@@ -53,6 +53,9 @@ TEMPLATE_TEST_CASE("a row gets the same bits alone and among others, whatever th
     std::fill_n(x.view().row(12), 2 * d, std::numeric_limits<T>::max() / 4);
     Matrix<T> y(x.shape()), alone({1, 2 * d});
     unit_length_forward<T>(x, 2, y);
+    Matrix<T> in_place = x;
+    unit_length_forward<T>(in_place, 2, in_place);
+    CHECK(std::memcmp(in_place.data(), y.data(), static_cast<std::size_t>(y.size()) * sizeof(T)) == 0);
     for (Index t = 0; t < x.rows(); ++t) {
       unit_length_forward<T>(x.view().middle_rows(t, 1), 2, alone);
       CHECK(std::memcmp(alone.data(), y.view().row(t), static_cast<std::size_t>(2 * d) * sizeof(T)) == 0);
@@ -84,6 +87,19 @@ TEST_CASE("numbers whose squares overflow or vanish get unit length too, and a N
     unit_length_forward<float>(x, 1, y);
     CHECK(std::abs(y(0, 0) / y(0, 1) - x(0, 0) / x(0, 1)) < 1e-3);
     CHECK(std::abs(y(0, 0) * y(0, 0) + y(0, 1) * y(0, 1) - 1) < 1e-3);
+  }
+  for (const float size : {6e37f, 3e-39f}) {
+    for (const float length : {1e-7f, 20.0f}) {
+      const Matrix<float> x({1, 2}, {3 * size, 4 * size});
+      const Vector<float> lengths({1}, {length});
+      Matrix<float> y({1, 2}), dx({1, 2}, {0, 1});
+      unit_length_forward<float>(x, 1, y, lengths);
+      CHECK(std::abs(y(0, 0) / length - 0.6f) < 1e-3);
+      CHECK(std::abs(y(0, 1) / length - 0.8f) < 1e-3);
+      unit_length_backward<float>(x, dx, 1, dx);  // (dy - y <y, dy>) / |x| with dy = (0, 1)
+      CHECK(std::abs(dx(0, 0) * (5 * size) + 0.48f) < 1e-3);
+      CHECK(std::abs(dx(0, 1) * (5 * size) - 0.36f) < 1e-3);
+    }
   }
   const Matrix<float> x({1, 2}, {NAN, 4});
   Matrix<float> y({1, 2});

@@ -12,7 +12,8 @@
 namespace mat {
 inline namespace MAT_ABI {
 
-/// Short vectors of the processor, as wide as the compiler's flags allow: the only file that touches Eigen's internals.
+/// Short vectors of the processor, as wide as the compiler's flags allow: only this file and simd_square.hpp touch
+/// Eigen's internals.
 ///
 /// All loads and stores are unaligned and every loop below walks its elements in the same order wherever they lie, so
 /// that the bits of a row do not depend on its address; Eigen's own reductions and array functions do.

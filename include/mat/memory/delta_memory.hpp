@@ -341,7 +341,8 @@ class DeltaMemory {
     check_shape({what, "the state's last"}, state.last, {config_.token_shift ? batch : 0, config_.features});
   }
 
-  /// f: what keys and queries are compared by. Its length, which the delta rule reads with, may be given.
+  /// f: what keys and queries are compared by. `lengths` are those of the delta rule's queries, the gates of its
+  /// readings; the additive rule divides by what a query's length is a factor of, so its means are scaled instead.
   void features_forward(ConstMatrixView<T> raw, MatrixView<T> y, ConstVectorView<T> lengths = {}) const {
     if (is_additive()) return positive_features_forward<T>(raw, y);
     unit_length_forward<T>(raw, config_.heads, y, lengths);

@@ -108,7 +108,7 @@ class DeltaRule {
   }
 
  private:
-  /// Tokens that a solve takes at once; those before (or after) them come as one product.
+  /// Tokens that a solve takes at once; the last (or first) of a chunk, fewer than so many, go one by one.
   static constexpr Index kSolveBlock = 8;
 
   /// Tokens [row, row + count) of one head.
@@ -373,7 +373,7 @@ class DeltaRule {
   const DeltaRuleOptions& o_;
   const DeltaRuleInputs<T>& in_;
   bool is_delta_;
-  Index dk_ = 0, dv_ = 0, width_ = 0;  // width: chunk, rounded up to whole packs
+  Index dk_ = 0, dv_ = 0, width_ = 0;  // width: chunk, rounded up to whole panels
 };
 
 }  // namespace detail

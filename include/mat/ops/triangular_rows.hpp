@@ -20,7 +20,8 @@ struct StridedRows {
 ///     x_t = start_t + factor_t product_t + sum_(i < t) w_ti y_i,    y_t = scale_t x_t,    z_t = part_t y_t
 ///
 /// Rows of y before the first are known: -before <= i. Strides may be negative, so a solve from the last row to the
-/// first is one too. x may be `product`, and so may y; of w only what is below its diagonal is read.
+/// first is one too. Either x or y may be `product`, else the three and z are apart; of w only what is below its diagonal
+/// is read.
 template <class T>
 struct TriangularRows {
   Index before = 0;
@@ -34,7 +35,7 @@ struct TriangularRows {
 };
 
 /// kPacks packs of columns from `col` on, or if not kWhole `count` columns, fewer than a pack. All rows stay in
-/// registers.
+/// registers, or nearly so where the processor has 16: two packs, which do not wait for each other, are worth it.
 template <class T, Index kRows, Index kPacks, bool kWhole>
 EIGEN_ALWAYS_INLINE void solve_packs(const TriangularRows<T>& p, Index col, Index count) {
   using simd::Pack;

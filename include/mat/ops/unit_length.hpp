@@ -57,10 +57,14 @@ void set_length(T length, Index rows, Index d, const T* x, Index x_row, T* y, In
   simd::store(inverse, simd::broadcast(T(1)) / simd::sqrt(all));
   bool normal = true;
   for (const T sum : sums) normal &= sum >= std::numeric_limits<T>::min() && sum <= std::numeric_limits<T>::max();
-  for (Index i = 0; !normal && i < rows; ++i) {
-    if (!std::isnormal(sums[i])) inverse[i] = inverse_length(d, x + i * x_row);
+  for (Index i = 0; i < rows; ++i) {
+    if (normal || std::isnormal(sums[i])) {
+      simd::set_scaled(d, y + i * y_row, length * inverse[i], x + i * x_row);
+    } else {  // whose inverse is so large or small that its product with `length` may not be a number
+      simd::set_scaled(d, y + i * y_row, inverse_length(d, x + i * x_row), x + i * x_row);
+      simd::set_scaled(d, y + i * y_row, length, y + i * y_row);
+    }
   }
-  for (Index i = 0; i < rows; ++i) simd::set_scaled(d, y + i * y_row, length * inverse[i], x + i * x_row);
 }
 
 }  // namespace detail
@@ -104,11 +108,14 @@ void unit_length_backward(ConstMatrixView<T> x, ConstMatrixView<T> dy, Index hea
       const T* from = x.row(t) + h * d;
       const T* g = dy.row(t) + h * d;
       const T inverse = detail::inverse_length(d, from);
+      const simd::Pack<T> scale = simd::broadcast(inverse);
       const simd::Pack<T> factor = simd::broadcast(lengths.empty() ? inverse : lengths(h) * inverse);
-      const simd::Pack<T> along = simd::broadcast(-simd::dot(d, from, g) * inverse * inverse);
+      // Of x / |x|, whose product with dy is a number where that of x is not.
+      const simd::Pack<T> along = simd::broadcast(-simd::sum_of(
+          d, [scale](simd::Pack<T> a, simd::Pack<T> b) { return scale * a * b; }, from, g));
       simd::map(
           d, dx.row(t) + h * d,
-          [factor, along](simd::Pack<T> b, simd::Pack<T> a) { return factor * simd::fma(along, a, b); }, g, from);
+          [=](simd::Pack<T> b, simd::Pack<T> a) { return factor * simd::fma(along, scale * a, b); }, g, from);
     }
   });
 }
