@@ -20,8 +20,8 @@ struct StridedRows {
 ///     x_t = start_t + factor_t product_t + sum_(i < t) w_ti y_i,    y_t = scale_t x_t,    z_t = part_t y_t
 ///
 /// Rows of y before the first are known: -before <= i. Strides may be negative, so a solve from the last row to the
-/// first is one too. Either x or y may be `product`, else the three and z are apart; of w only what is below its diagonal
-/// is read.
+/// first is one too. Either x or y may be `product`, else the three and z are apart; of w only what is below its
+/// diagonal is read.
 template <class T>
 struct TriangularRows {
   Index before = 0;
