@@ -1,6 +1,6 @@
 // Which memory remembers? Trains a small Transformer with each memory on stories that are far longer than what it sees
 // at a time, asks where things are, and writes a report to look at. Needs no data.
-//   mat-recall                                    all memories, two minutes on one core; recall.html
+//   mat-recall                                    all memories, two to three minutes on one core; recall.html
 //   mat-recall --memory none,delta --out -        two of them, without a report
 #include "support/command_line.hpp"
 #include "support/progress_bar.hpp"
