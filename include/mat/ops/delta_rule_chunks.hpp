@@ -303,7 +303,7 @@ class DeltaRule {
     if (is_delta_) error_backward(c, s, dk, w);
     if (!in_.decay.empty()) decay_backward(c, s, grads.ddecay, w);
     if (!is_delta_) return scale(w.from_start[n - 1], w.g, w.g);
-    for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), -w.from_start[t], de.row(t));
+    for (Index t = 0; t < n; ++t) simd::set_scaled(dv_, de.row(t), w.taken[t], de.row(t));
     matmul_add<T>(transposed<T>(k), de, w.from_start[n - 1], w.g, w.g);
   }
 
@@ -338,7 +338,7 @@ class DeltaRule {
     matmul<T>(w.de.middle_rows(0, n), transposed<T>(s), read);
     matmul<T>(w.de.middle_rows(0, n), transposed<T>(w.u.middle_rows(0, n)), square(w.dsolve, c));
     for (Index t = 0; t < n; ++t) {
-      simd::add_scaled(dk_, dk.row(t), -w.from_start[t], read.row(t));
+      simd::add_scaled(dk_, dk.row(t), w.taken[t], read.row(t));
       std::fill_n(w.dsolve.row(t) + t, width_ - t, T(0));
       simd::set_scaled(width_, w.dsolve.row(t), T(-1), w.dsolve.row(t));
       simd::map(

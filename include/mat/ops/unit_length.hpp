@@ -55,10 +55,8 @@ void set_length(T length, Index rows, Index d, const T* x, Index x_row, T* y, In
   const Pack<T> all = simd::sums<T>(squares);
   simd::store(sums, all);
   simd::store(inverse, simd::broadcast(T(1)) / simd::sqrt(all));
-  bool normal = true;
-  for (const T sum : sums) normal &= sum >= std::numeric_limits<T>::min() && sum <= std::numeric_limits<T>::max();
   for (Index i = 0; i < rows; ++i) {
-    if (normal || std::isnormal(sums[i])) {
+    if (std::isnormal(sums[i])) {
       simd::set_scaled(d, y + i * y_row, length * inverse[i], x + i * x_row);
     } else {  // whose inverse is so large or small that its product with `length` may not be a number
       simd::set_scaled(d, y + i * y_row, inverse_length(d, x + i * x_row), x + i * x_row);
