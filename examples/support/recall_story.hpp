@@ -7,6 +7,7 @@
 #include <bench/tasks/episode.hpp>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace example {
@@ -84,10 +85,16 @@ struct RecallStory {
   std::vector<Question> questions;  // in their order
 };
 
+enum class RecallOrder {
+  mixed,
+  facts_first,  ///< Halfway the shares of facts and of questions change places.
+};
+
 struct RecallStoryConfig {
   Index pages = 64, page_tokens = 9;
   Index things = 10;                     ///< That a story tells of: different nouns, each with a colour.
   double facts = 0.4, questions = 0.25;  ///< Of the sentences that fit; the rest is filler.
+  RecallOrder order = RecallOrder::mixed;
 };
 
 /// Makes up stories, the same for equal generators.
@@ -149,13 +156,16 @@ class RecallStoryteller {
   }
 
   void add_page(Draft& draft) const {
+    double facts = config_.facts, questions = config_.questions;
+    const auto told = static_cast<Index>(draft.story.pages.size());
+    if (config_.order == RecallOrder::facts_first && told >= config_.pages / 2) std::swap(facts, questions);
     draft.story.pages.emplace_back();
     for (Index room = config_.page_tokens; room > 0; room = config_.page_tokens - length(draft)) {
       const double kind = draft.draw();
-      if (kind < config_.facts && fits(room, kFact)) {
+      if (kind < facts && fits(room, kFact)) {
         add_fact(draft);
-      } else if (kind >= config_.facts && kind < config_.facts + config_.questions && fits(room, kQuestion)) {
-        add_question(draft);
+      } else if (kind >= facts && kind < facts + questions && fits(room, kQuestion)) {
+        add_question(draft, room);
       } else {
         add_filler(draft, room);
       }
@@ -181,14 +191,15 @@ class RecallStoryteller {
     thing.token = length(draft) - 2;
   }
 
-  void add_question(Draft& draft) const {
+  /// Or filler, as long as there is nothing to ask for.
+  void add_question(Draft& draft, Index room) const {
     const auto page = static_cast<Index>(draft.story.pages.size()) - 1;
     Thing* asked = nullptr;
     Index open = 0;
     for (Thing& thing : draft.things) {
       if (thing.open && draft.draw(++open) == 0) asked = &thing;
     }
-    if (asked == nullptr) return;
+    if (asked == nullptr) return add_filler(draft, room);
     asked->open = false;
     add_sentence(draft, "where is the T ?", asked->name, "");
     const Index answer = words_.id(at(RecallWords::places(), asked->place));

@@ -76,6 +76,23 @@ TEST_CASE("Each question of a story has the place that was told last, and says w
   CHECK(any_not);
 }
 
+TEST_CASE("A story with facts first tells in its first half and asks in its second, of what was told long before",
+          "[examples]") {
+  RecallStoryConfig config = config_of(8, 9, 10);
+  config.facts = 1;
+  config.questions = 0;
+  config.order = RecallOrder::facts_first;
+  const RecallStoryteller teller(config);
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const RecallStory story = teller.tell(Random(seed));
+    REQUIRE(!story.questions.empty());
+    for (const RecallStory::Question& question : story.questions) {
+      CHECK(question.page >= 4);
+      CHECK(question.fact_page < 4);
+    }
+  }
+}
+
 TEST_CASE("A story is a function of its generator", "[examples]") {
   const RecallStoryteller teller(config_of(10, 9, 10));
   const auto tokens = [&](std::uint64_t seed) {
