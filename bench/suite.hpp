@@ -3,6 +3,7 @@
 #include <mat/core/parallel.hpp>
 #include <mat/version.hpp>
 
+#include <algorithm>
 #include <bench/difference.hpp>
 #include <bench/peak.hpp>
 #include <bench/peer.hpp>

@@ -36,10 +36,11 @@ struct RecallReport {
            "</strong> of them at a time: one page of " + pages + ". Facts tell where " +
            std::to_string(stories.things) +
            " things are, and tell it anew now and then; questions ask for them pages later. What the model knows of " +
-           "earlier pages is in its memory alone.</p>\n<p>Every model had the same " + std::to_string(steps) +
-           " training steps on the same stories of " + std::to_string(training.pages) + " pages (seed " +
-           std::to_string(seed) + "): " + model + ". Asked on " + std::to_string(test_stories) +
-           " other stories; a guess among all places is right in " + percent_text(chance()) + "%.</p>\n";
+           "earlier pages is in its memory alone.</p>\n<p>Every model had " + std::to_string(steps) +
+           " training steps, or fewer if it made no mistakes any more, on the same stories of " +
+           std::to_string(training.pages) + " pages (seed " + std::to_string(seed) + "): " + model + ". Asked on " +
+           std::to_string(test_stories) + " other stories; a guess among all places is right in " +
+           percent_text(chance()) + "%.</p>\n";
   }
 
   [[nodiscard]] std::string table() const {
