@@ -124,9 +124,11 @@ class Experiment {
     mat::DecodingConfig decoding;
     decoding.begin_token = Documents::begin();
     decoding.end_token = Documents::end();
+    decoding.beam_size = 1;  // word by word
+    mat::DocumentDecoder<float, Memory> decoder(model_, decoding);
     Index asked = 0, pronouns = 0, right = 0;
     for (std::uint64_t i = 0; i < kDocuments; ++i) {
-      mat::DocumentDecoder<float, Memory> decoder(model_, decoding);
+      decoder.restart();
       for (const Documents::Sentence& sentence : documents_.document(mat::Random(0x7E57).split(i))) {
         std::vector<Index> translation =
             decoder.translate({sentence.english, {static_cast<Index>(sentence.english.size())}});

@@ -5,7 +5,6 @@
 #include <mat/memory/memory_tokens.hpp>
 #include <mat/memory/no_memory.hpp>
 #include <mat/memory/recurrence.hpp>
-#include <mat/models/document_decoder.hpp>
 #include <mat/models/document_translator.hpp>
 
 namespace document_translator_test {
@@ -159,55 +158,6 @@ TEST_CASE("a sentence's translation depends on those before it, of its own docum
   const auto before = last_logits(model, documents), after = last_logits(model, changed);
   CHECK(largest_difference<double, 2>(before.view().middle_rows(0, 2), after.view().middle_rows(0, 2)) > 1e-6);
   CHECK(largest_difference<double, 2>(before.view().middle_rows(2, 2), after.view().middle_rows(2, 2)) == 0.0);
-}
-
-TEST_CASE("a document decoder writes what is most probable, and remembers what it read", "[models]") {
-  using M = Model<DeltaMemory<double>>;
-  const M model(small_config<DeltaMemory<double>>(), Random(2));
-  DecodingConfig config;
-  config.begin_token = 2;
-  config.end_token = 3;
-  config.forbidden = {0};
-  config.max_length = 4;
-  DocumentDecoder<double, DeltaMemory<double>> decoder(model, config);
-  const std::vector<std::vector<Index>> sentences{{1, 5, 4}, {}, {6, 6}};
-
-  M::State state, next;
-  M::Cache cache;
-  model.initial(1, state);
-  for (const auto& sentence : sentences) {
-    const auto saved = decoder.state();
-    const auto translation = decoder.translate({sentence, {static_cast<Index>(sentence.size())}});
-    CHECK(translation.size() <= (sentence.empty() ? 0U : 4U));
-    // Step by step, with the sentence alone in its batch.
-    std::vector<Index> read{2};
-    const Sequences source = Sequences::single(static_cast<Index>(sentence.size()));
-    for (std::size_t t = 0; t <= translation.size(); ++t) {
-      const Sequences target = Sequences::single(static_cast<Index>(read.size()));
-      const auto y = model.forward({{sentence, {source.rows()}}, &source, {read, {target.rows()}}, &target}, state,
-                                   &next, {}, cache);
-      if (t == translation.size()) break;
-      const double* row = y.row(y.rows() - 1);
-      CHECK(std::max_element(row + 1, row + 7) - row == translation[t]);
-      read.push_back(translation[t]);
-    }
-    std::swap(state, next);
-    CHECK(same_state(state, decoder.state()));
-    decoder.restore(saved);
-    CHECK(decoder.translate({sentence, {source.rows()}}) == translation);
-  }
-}
-
-TEST_CASE("a document decoder says what does not fit", "[models]") {
-  const Model<DeltaMemory<double>> model(small_config<DeltaMemory<double>>(), Random(2));
-  DecodingConfig config;
-  config.end_token = 9;
-  using Decoder = DocumentDecoder<double, DeltaMemory<double>>;
-  CHECK_THROWS_WITH(Decoder(model, config), "DocumentDecoder: end_token is 9, expected in the vocabulary, below 7");
-  config.end_token = 3;
-  Decoder decoder(model, config);
-  const std::vector<Index> unknown{8};
-  CHECK_THROWS_WITH(decoder.translate({unknown, {1}}), "Translator::forward: source[0] is 8, expected in [0, 7)");
 }
 
 }  // namespace document_translator_test

@@ -9,13 +9,13 @@ namespace mat {
 inline namespace MAT_ABI {
 namespace detail {
 
-/// Beam search over a batch of sources; each is searched as if it were alone.
+/// Beam search over a batch of sources, which the cache has read; each is searched as if it were alone.
 template <class T>
 class BeamSearch {
  public:
   using Tokens = std::vector<Index>;
 
-  BeamSearch(const PackedTranslator<T>& model, const DecodingConfig& config, const std::vector<Tokens>& sources,
+  BeamSearch(const PackedTranslator<T>& model, const DecodingConfig& config, const Sequences& sources,
              const std::vector<Tokens>& prefixes, DecodingCache<T>& cache)
       : config_(config),
         batch_("translate", model, config, sources, prefixes, config.beam_size, cache),

@@ -22,7 +22,8 @@ template <class T>
 [[nodiscard]] Hypotheses translate(const PackedTranslator<T>& model, const std::vector<std::vector<Index>>& sources,
                                    const DecodingConfig& config, const std::vector<std::vector<Index>>& prefixes,
                                    DecodingCache<T>& cache) {
-  return detail::BeamSearch<T>(model, config, sources, prefixes, cache).run();
+  const Sequences read = detail::read_sources(model, sources, cache);
+  return detail::BeamSearch<T>(model, config, read, prefixes, cache).run();
 }
 /// The same in a cache of its own.
 template <class T>

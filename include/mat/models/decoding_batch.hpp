@@ -9,8 +9,22 @@ namespace mat {
 inline namespace MAT_ABI {
 namespace detail {
 
-/// The hypotheses of a batch of sources while they grow: each has a slot, which is a sequence of the key/value cache;
-/// each source has `width` of them. What has ended leaves its slot empty and costs nothing from then on.
+/// Reads sources into the cache; returns their lengths.
+template <class T>
+[[nodiscard]] Sequences read_sources(const PackedTranslator<T>& model, const std::vector<std::vector<Index>>& sources,
+                                     DecodingCache<T>& cache) {
+  std::vector<Index> ids;
+  for (const auto& source : sources) ids.insert(ids.end(), source.begin(), source.end());
+  Sequences sequences;
+  sequences.assign(static_cast<Index>(sources.size()),
+                   [&](Index b) { return static_cast<Index>(sources[static_cast<std::size_t>(b)].size()); });
+  model.read({ids, {static_cast<Index>(ids.size())}}, sequences, cache.model, cache.memory);
+  return sequences;
+}
+
+/// The hypotheses of a batch of sources, which the cache has read, while they grow: each has a slot, which is a sequence
+/// of the key/value cache; each source has `width` of them. What has ended leaves its slot empty and costs nothing from
+/// then on.
 template <class T>
 class DecodingBatch {
  public:
@@ -24,20 +38,15 @@ class DecodingBatch {
   };
 
   DecodingBatch(std::string_view what, const PackedTranslator<T>& model, const DecodingConfig& config,
-                const std::vector<Tokens>& sources, const std::vector<Tokens>& prefixes, Index width,
-                DecodingCache<T>& cache)
-      : model_(model), config_(config), width_(width), cache_(cache) {
+                const Sequences& sources, const std::vector<Tokens>& prefixes, Index width, DecodingCache<T>& cache)
+      : model_(model), config_(config), width_(width), sources_(sources), cache_(cache) {
     const Index vocabulary = model.config().target_vocabulary;
     check_decoding(what, config, vocabulary);
-    const auto count = static_cast<Index>(sources.size()), given = static_cast<Index>(prefixes.size());
+    const auto count = sources.count(), given = static_cast<Index>(prefixes.size());
     check_value(given == 0 || given == count, {what, "prefixes"}, given, "none or as many as sources, ", count);
     for (const Tokens& prefix : prefixes) {
       check_ids({what, "a prefix"}, {prefix, {static_cast<Index>(prefix.size())}}, vocabulary);
     }
-    Tokens ids;
-    for (const Tokens& source : sources) ids.insert(ids.end(), source.begin(), source.end());
-    sources_.assign(count, [&](Index b) { return static_cast<Index>(sources[static_cast<std::size_t>(b)].size()); });
-    model.read({ids, {static_cast<Index>(ids.size())}}, sources_, cache.model, cache.memory);
     Index capacity = 1;
     slots_.resize(static_cast<std::size_t>(count * width));
     for (Index b = 0; b < count; ++b) {

@@ -9,7 +9,7 @@ inline namespace MAT_ABI {
 
 /// A Translator for inference: its weights are packed once, and may be stored in fewer bytes.
 ///
-/// `read` reads the sources once; `extend` reads tokens of their translations after those that a KeyValueCache holds,
+/// `read` reads the sources once, or in two halves between which another model may read them; `extend` reads tokens of their translations after those that a KeyValueCache holds,
 /// and scores the next one. With WeightStorage::full the scores are, bit for bit, those of Translator::forward over all
 /// tokens. Several translations of one source, side by side, share what was read of it.
 ///
@@ -69,8 +69,16 @@ class PackedTranslator {
   }
   /// The same into what may have been read of other sources.
   void read(ConstVectorView<Index> source, const Sequences& sequences, Cache& cache, Memory& memory) const {
+    read_embedded(embed_source(source, sequences, cache), sequences, cache, memory);
+  }
+  /// The first half: [source tokens, d_model].
+  [[nodiscard]] ConstMatrixView<T> embed_source(ConstVectorView<Index> source, const Sequences& sequences,
+                                                Cache& cache) const {
     detail::check_ids("PackedTranslator::read: source", source, config_.source_vocabulary);
-    const auto x = input_.forward(embedding_, source, sequences, ConstVectorView<Index>(), cache.source);
+    return input_.forward(embedding_, source, sequences, ConstVectorView<Index>(), cache.source);
+  }
+  /// The second half, of x [source tokens, d_model].
+  void read_embedded(ConstMatrixView<T> x, const Sequences& sequences, Cache& cache, Memory& memory) const {
     const auto encoded = encoder_.forward(x, sequences, AttentionMask<T>::none(), cache.encoder);
     const auto source_memory = source_memory_.forward(encoded, sequences, cache.source_memory);
     decoder_.remember(source_memory.keys, source_memory.values.value_or(source_memory.keys), sequences,

@@ -24,7 +24,8 @@ class TranslationDraws {
                    const std::vector<Tokens>& sources, const std::vector<Tokens>& prefixes, DecodingCache<T>& cache)
       : config_(config),
         draw_(draw),
-        batch_("draw_translations", model, config, sources, prefixes, config.n_best, cache) {
+        batch_("draw_translations", model, config, read_sources(model, sources, cache), prefixes, config.n_best,
+               cache) {
     check_sampling("draw_translations", draw.sampling);
     for (const Tokens& source : sources) {
       Random random = draw.random;
