@@ -22,9 +22,9 @@ template <class T>
   return sequences;
 }
 
-/// The hypotheses of a batch of sources, which the cache has read, while they grow: each has a slot, which is a sequence
-/// of the key/value cache; each source has `width` of them. What has ended leaves its slot empty and costs nothing from
-/// then on.
+/// The hypotheses of a batch of sources, which the cache has read, while they grow: each has a slot, which is a
+/// sequence of the key/value cache; each source has `width` of them. What has ended leaves its slot empty and costs
+/// nothing from then on.
 template <class T>
 class DecodingBatch {
  public:
