@@ -9,9 +9,10 @@ inline namespace MAT_ABI {
 
 /// A Translator for inference: its weights are packed once, and may be stored in fewer bytes.
 ///
-/// `read` reads the sources once, or in two halves between which another model may read them; `extend` reads tokens of their translations after those that a KeyValueCache holds,
-/// and scores the next one. With WeightStorage::full the scores are, bit for bit, those of Translator::forward over all
-/// tokens. Several translations of one source, side by side, share what was read of it.
+/// `read` reads the sources once, or in two halves between which another model may read them; `extend` reads tokens of
+/// their translations after those that a KeyValueCache holds, and scores the next one. With WeightStorage::full the
+/// scores are, bit for bit, those of Translator::forward over all tokens. Several translations of one source, side by
+/// side, share what was read of it.
 ///
 /// Shapes:  source [source tokens]; target [new tokens]; logits [sequences with new tokens, target_vocabulary].
 /// Errors:  ValueError for an id outside of its vocabulary, layers that do not pack, weights that the storage cannot
