@@ -172,8 +172,9 @@ inline Task babi_task(Index number, const std::string& folder) {
   // Task 3 asks five questions in eighty sentences, of 200 stories: too little to learn from.
   if (number == 2) task.stages = {8, 16, 0};
   if (number == 3) task.stages = {8, 24};
-  task.steps = number == 1 ? 600 : number == 2 ? 900 : 850;
-  task.learning_rate = 3e-3;
+  task.steps = number == 1 ? 600 : number == 2 ? 900 : 1400;
+  task.learning_rate = number < 3 ? 3e-3 : 2e-3;
+  if (number == 3) task.batch = 16;
   return task;
 }
 
