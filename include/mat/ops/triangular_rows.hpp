@@ -13,6 +13,8 @@ struct StridedRows {
   Index row = 0;
 
   [[nodiscard]] T* at(Index t) const { return data + t * row; }
+  /// Moves on to the next row, which costs a sum where at() costs a product; not beyond the last.
+  void next() { data += row; }
 };
 
 /// Rows of which each is known when those before it are: a block of a triangular solve.
@@ -30,8 +32,6 @@ struct TriangularRows {
   StridedRows<const T> start, product;       // [rows, cols]; no start is 0
   StridedRows<const T> factor, scale, part;  // [rows, 1]
   StridedRows<T> x, y, z;                    // [rows, cols]; z is not written if it is none
-
-  [[nodiscard]] T weight(Index t, Index i) const { return weights[t * weights_row + i * weights_col]; }
 };
 
 /// kPacks packs of columns from `col` on, or if not kWhole `count` columns, fewer than a pack. All rows stay in
@@ -48,40 +48,52 @@ EIGEN_ALWAYS_INLINE void solve_packs(const TriangularRows<T>& p, Index col, Inde
     kWhole ? simd::store(to, x) : simd::store_first(to, count, x);
   };
   Pack<T> x[kRows][kPacks], y[kPacks];
+  StridedRows<const T> start = p.start, product = p.product, factors = p.factor;
 #pragma GCC unroll 8
   for (Index t = 0; t < kRows; ++t) {
-    const Pack<T> factor = simd::broadcast(*p.factor.at(t));
+    if (t > 0) start.next(), product.next(), factors.next();
+    const Pack<T> factor = simd::broadcast(*factors.data);
 #pragma GCC unroll 4
     for (Index c = 0; c < kPacks; ++c) {
-      x[t][c] = p.start.data == nullptr ? simd::broadcast(T(0)) : load(p.start.at(t), c);
-      x[t][c] = simd::fma(factor, load(p.product.at(t), c), x[t][c]);
+      x[t][c] = start.data == nullptr ? simd::broadcast(T(0)) : load(start.data, c);
+      x[t][c] = simd::fma(factor, load(product.data, c), x[t][c]);
     }
   }
-  for (Index i = -p.before; i < 0; ++i) {
+  const auto add = [&](Index t, T weight) {  // x_t += weight y
+    const Pack<T> w = simd::broadcast(weight);
 #pragma GCC unroll 4
-    for (Index c = 0; c < kPacks; ++c) y[c] = load(p.y.at(i), c);
+    for (Index c = 0; c < kPacks; ++c) x[t][c] = simd::fma(w, y[c], x[t][c]);
+  };
+  StridedRows<const T> known{p.y.at(-p.before), p.y.row};
+  StridedRows<const T> columns{p.weights - p.before * p.weights_col, p.weights_col};
+  for (Index i = 0; i < p.before; ++i, known.next(), columns.next()) {
+#pragma GCC unroll 4
+    for (Index c = 0; c < kPacks; ++c) y[c] = load(known.data, c);
+    StridedRows<const T> weights{columns.data, p.weights_row};
 #pragma GCC unroll 8
     for (Index t = 0; t < kRows; ++t) {
-      const Pack<T> w = simd::broadcast(p.weight(t, i));
-#pragma GCC unroll 4
-      for (Index c = 0; c < kPacks; ++c) x[t][c] = simd::fma(w, y[c], x[t][c]);
+      if (t > 0) weights.next();
+      add(t, *weights.data);
     }
   }
+  StridedRows<const T> scales = p.scale, parts = p.part, diagonal{p.weights, p.weights_row + p.weights_col};
+  StridedRows<T> x_to = p.x, y_to = p.y, z_to = p.z;
 #pragma GCC unroll 8
   for (Index t = 0; t < kRows; ++t) {
-    const Pack<T> scale = simd::broadcast(*p.scale.at(t));
+    if (t > 0) scales.next(), parts.next(), diagonal.next(), x_to.next(), y_to.next(), z_to.next();
+    const Pack<T> scale = simd::broadcast(*scales.data);
 #pragma GCC unroll 4
     for (Index c = 0; c < kPacks; ++c) {
       y[c] = scale * x[t][c];
-      store(p.x.at(t), c, x[t][c]);
-      store(p.y.at(t), c, y[c]);
-      if (p.z.data != nullptr) store(p.z.at(t), c, simd::broadcast(*p.part.at(t)) * y[c]);
+      store(x_to.data, c, x[t][c]);
+      store(y_to.data, c, y[c]);
+      if (z_to.data != nullptr) store(z_to.data, c, simd::broadcast(*parts.data) * y[c]);
     }
+    StridedRows<const T> weights{diagonal.data, p.weights_row};
 #pragma GCC unroll 8
     for (Index i = t + 1; i < kRows; ++i) {
-      const Pack<T> w = simd::broadcast(p.weight(i, t));
-#pragma GCC unroll 4
-      for (Index c = 0; c < kPacks; ++c) x[i][c] = simd::fma(w, y[c], x[i][c]);
+      weights.next();
+      add(i, *weights.data);
     }
   }
 }

@@ -32,34 +32,65 @@ template <class T>
   return T(1) / std::sqrt(sum) / largest;
 }
 
+/// A pack's number of rows, [kSize, d]; all of them share the body of a loop over the columns.
+template <class T>
+struct PackOfRows {
+  static constexpr Index kSize = simd::Pack<T>::kSize;
+  const T* row[kSize];
+
+  /// The first `count` from x on; the last of them also stands for those that are missing.
+  PackOfRows(const T* x, Index x_row, Index count) {
+    for (Index i = 0; i < kSize; ++i) row[i] = x + std::min(i, count - 1) * x_row;
+  }
+  /// |x|^2 of each.
+  [[nodiscard]] simd::Pack<T> squares(Index d) const {
+    simd::Pack<T> sums[kSize];
+    for (simd::Pack<T>& sum : sums) sum = simd::broadcast(T(0));
+    const Index whole = d / kSize * kSize;
+    for (Index j = 0; j < whole; j += kSize) {
+#pragma GCC unroll 16
+      for (Index i = 0; i < kSize; ++i) sums[i] = simd::fma(simd::load(row[i] + j), simd::load(row[i] + j), sums[i]);
+    }
+    for (Index i = 0; whole < d && i < kSize; ++i) {
+      const simd::Pack<T> last = simd::load_first(row[i] + whole, d - whole);
+      sums[i] = simd::fma(last, last, sums[i]);
+    }
+    return simd::sums<T>(sums);
+  }
+  /// y_i = factor_i x_i.
+  void scale(Index d, const T (&factors)[kSize], T* y, Index y_row) const {
+    const Index whole = d / kSize * kSize;
+    for (Index j = 0; j < whole; j += kSize) {
+#pragma GCC unroll 16
+      for (Index i = 0; i < kSize; ++i) {
+        simd::store(y + i * y_row + j, simd::broadcast(factors[i]) * simd::load(row[i] + j));
+      }
+    }
+    for (Index i = 0; whole < d && i < kSize; ++i) {
+      simd::set_scaled(d - whole, y + i * y_row + whole, factors[i], row[i] + whole);
+    }
+  }
+};
+
 /// y = length x / |x| for up to a pack of rows of d numbers: a root and a division for all of them. What a row becomes
 /// does not depend on the others.
 template <class T>
 void set_length(T length, Index rows, Index d, const T* x, Index x_row, T* y, Index y_row) {
-  using simd::Pack;
-  constexpr Index kSize = Pack<T>::kSize;
-  const Index whole = d / kSize * kSize;
-  Pack<T> squares[kSize];
-#pragma GCC unroll 16
-  for (Index i = 0; i < kSize; ++i) {
-    const T* row = x + std::min(i, rows - 1) * x_row;
-    Pack<T> sum = simd::broadcast(T(0));
-    for (Index j = 0; j + kSize <= d; j += kSize) sum = simd::fma(simd::load(row + j), simd::load(row + j), sum);
-    squares[i] = sum;
-  }
-  for (Index i = 0; whole < d && i < kSize; ++i) {
-    const Pack<T> last = simd::load_first(x + std::min(i, rows - 1) * x_row + whole, d - whole);
-    squares[i] = simd::fma(last, last, squares[i]);
-  }
-  T sums[kSize], inverse[kSize];
-  const Pack<T> all = simd::sums<T>(squares);
-  simd::store(sums, all);
-  simd::store(inverse, simd::broadcast(T(1)) / simd::sqrt(all));
+  constexpr Index kSize = PackOfRows<T>::kSize;
+  const PackOfRows<T> from(x, x_row, rows);
+  T squares[kSize], factors[kSize];
+  const simd::Pack<T> all = from.squares(d);
+  simd::store(squares, all);
+  simd::store(factors, simd::broadcast(length) * (simd::broadcast(T(1)) / simd::sqrt(all)));
+  const auto normal = [](T square) {
+    return square >= std::numeric_limits<T>::min() && square <= std::numeric_limits<T>::max();
+  };
+  if (rows == kSize && std::all_of(squares, squares + kSize, normal)) return from.scale(d, factors, y, y_row);
   for (Index i = 0; i < rows; ++i) {
-    if (std::isnormal(sums[i])) {
-      simd::set_scaled(d, y + i * y_row, length * inverse[i], x + i * x_row);
+    if (normal(squares[i])) {
+      simd::set_scaled(d, y + i * y_row, factors[i], from.row[i]);
     } else {  // whose inverse is so large or small that its product with `length` may not be a number
-      simd::set_scaled(d, y + i * y_row, inverse_length(d, x + i * x_row), x + i * x_row);
+      simd::set_scaled(d, y + i * y_row, inverse_length(d, from.row[i]), from.row[i]);
       simd::set_scaled(d, y + i * y_row, length, y + i * y_row);
     }
   }
