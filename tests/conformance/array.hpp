@@ -47,22 +47,40 @@ template <class T>
   return x;
 }
 
-/// The elements as a matrix of `cols` columns, without a copy; by default the last dimension is the columns.
+/// The sizes of a tensor as a matrix whose columns are the dimensions from `axis` on.
+[[nodiscard]] inline Shape<2> matrix_shape(const std::vector<Index>& shape, Index axis) {
+  return {count({shape.begin(), shape.begin() + axis}), count({shape.begin() + axis, shape.end()})};
+}
+/// The elements as a matrix whose columns are the dimensions from `axis` on, without a copy.
 template <class T>
-[[nodiscard]] ConstMatrixView<T> matrix_of(const Array<T>& x, Index cols) {
-  return {x.values.data(), {cols == 0 ? 0 : x.size() / cols, cols}};
+[[nodiscard]] ConstMatrixView<T> axis_matrix(const Array<T>& x, Index axis) {
+  return {x.values.data(), matrix_shape(x.shape, axis)};
 }
 template <class T>
+[[nodiscard]] MatrixView<T> mutable_axis_matrix(Array<T>& x, Index axis) {
+  return {x.values.data(), matrix_shape(x.shape, axis)};
+}
+/// The elements as a matrix whose columns are the last dimension.
+template <class T>
 [[nodiscard]] ConstMatrixView<T> matrix_of(const Array<T>& x) {
-  return matrix_of(x, x.rank() == 0 ? 1 : x.dim(-1));
+  return axis_matrix(x, std::max<Index>(x.rank() - 1, 0));
+}
+template <class T>
+[[nodiscard]] MatrixView<T> mutable_matrix_of(Array<T>& x) {
+  return mutable_axis_matrix(x, std::max<Index>(x.rank() - 1, 0));
+}
+/// The elements as a matrix of `cols` columns, at least 1.
+template <class T>
+[[nodiscard]] ConstMatrixView<T> matrix_of(const Array<T>& x, Index cols) {
+  return {x.values.data(), {x.size() / cols, cols}};
+}
+template <class T>
+[[nodiscard]] MatrixView<T> mutable_matrix_of(Array<T>& x, Index cols) {
+  return {x.values.data(), {x.size() / cols, cols}};
 }
 template <class T>
 [[nodiscard]] ConstVectorView<T> vector_of(const Array<T>& x) {
   return {x.values.data(), {x.size()}};
-}
-template <class T>
-[[nodiscard]] MatrixView<T> mutable_matrix_of(Array<T>& x, Index cols) {
-  return {x.values.data(), {cols == 0 ? 0 : x.size() / cols, cols}};
 }
 
 /// A copy of a view under any shape of as many elements.

@@ -62,17 +62,30 @@ void run_operator(const Case& c, const OnnxAdapters<T>& adapters, Results& resul
   }
 }
 
-/// A number or a flat list in the attributes of a Constant.
+/// The numbers of nested lists, row by row; the shape is that of the first of each.
+template <class E>
+void flatten(const Json& numbers, std::size_t depth, Array<E>& all) {
+  if (numbers.kind() != Json::Kind::kArray) {
+    const bool truth = numbers.kind() == Json::Kind::kBoolean;
+    all.values.push_back(static_cast<E>(truth ? numbers.as_bool() : numbers.as_double()));
+    return;
+  }
+  if (depth == all.shape.size()) all.shape.push_back(static_cast<Index>(numbers.as_array().size()));
+  for (const Json& row : numbers.as_array()) flatten(row, depth + 1, all);
+}
+/// The tensor in the attributes of a Constant.
 template <class T>
 OnnxValue<T> constant(const Json& tensor) {
   OnnxValue<T> value;
-  const Json& numbers = tensor.at("tensor");
-  if (numbers.kind() == Json::Kind::kNumber) {
-    value.real.values.push_back(static_cast<T>(numbers.as_double()));
-    return value;
+  const Json* dtype = tensor.find("dtype");
+  const std::string name = dtype == nullptr ? "float32" : dtype->as_string();
+  value.is_bool = name == "bool";
+  value.is_whole = value.is_bool || name.find("int") != std::string::npos;
+  if (value.is_whole) {
+    flatten(tensor.at("tensor"), 0, value.whole);
+  } else {
+    flatten(tensor.at("tensor"), 0, value.real);
   }
-  for (const Json& number : numbers.as_array()) value.real.values.push_back(static_cast<T>(number.as_double()));
-  value.real.shape = {value.real.size()};
   return value;
 }
 
@@ -95,7 +108,10 @@ void run_graph(const Case& c, OnnxAdapters<T> adapters, Results& results) {
       continue;
     }
     OnnxNode<T> node(row.at("op").as_string(), std::stol(c.text("opset")), row.at("attrs"));
-    for (const Json& name : row.at("inputs").as_array()) node.add_input(values.at(name.as_string()));
+    for (const Json& name : row.at("inputs").as_array()) {
+      const bool absent = name.as_string().empty();
+      node.add_input(absent ? std::nullopt : std::optional<OnnxValue<T>>(values.at(name.as_string())));
+    }
     run_node(adapters, node);
     for (std::size_t i = 0; i < names.size() && i < node.outputs().size(); ++i) {
       if (node.outputs()[i]) values[names[i].as_string()] = *node.outputs()[i];

@@ -107,7 +107,7 @@ class OnnxAttention {
     if (have == 1 || have >= keys) return mask;
     Array<E> all{mask.shape, {}};
     all.shape.back() = keys;
-    for (Index i = 0; i < mask.size() / have; ++i) {
+    for (Index i = 0; i < matrix_of(mask).rows(); ++i) {
       all.values.insert(all.values.end(), mask.values.begin() + i * have, mask.values.begin() + (i + 1) * have);
       all.values.insert(all.values.end(), static_cast<std::size_t>(keys - have), fill);
     }

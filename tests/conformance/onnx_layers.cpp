@@ -16,23 +16,61 @@ std::vector<Index> leading(const std::vector<Index>& shape, Index axis) {
 }
 std::vector<Index> trailing(const std::vector<Index>& shape, Index axis) { return {shape.begin() + axis, shape.end()}; }
 
-/// An optional weight or bias of a norm, as many numbers as there are features.
+/// The optional weight and bias of a norm. The library's have one number for each feature; those that differ from row to
+/// row are applied here, to what it makes without them.
 template <class T>
-Array<T> affine(const OnnxNode<T>& node, std::size_t i, const std::vector<Index>& normalized) {
-  return node.has(i) ? expanded(node.real(i), normalized) : Array<T>{{0}, {}};
-}
+class Affine {
+ public:
+  Affine(const OnnxNode<T>& node, Index axis)
+      : shape_(node.real(0).shape),
+        normalized_(trailing(shape_, axis)),
+        weight_(input(node, 1)),
+        bias_(input(node, 2)) {
+    by_feature_ = fits(weight_) && fits(bias_);
+  }
+  [[nodiscard]] Array<T> weight() const { return by_feature(weight_); }
+  [[nodiscard]] Array<T> bias() const { return by_feature(bias_); }
+  void apply(Array<T>& y) const {
+    if (by_feature_) return;
+    const Array<T> weight = weight_ ? expanded(*weight_, shape_) : Array<T>(),
+                   bias = bias_ ? expanded(*bias_, shape_) : Array<T>();
+    for (std::size_t i = 0; i < y.values.size(); ++i) {
+      if (weight_) y.values[i] *= weight.values[i];
+      if (bias_) y.values[i] += bias.values[i];
+    }
+  }
+
+ private:
+  /// Without the ones in front of the features.
+  [[nodiscard]] std::optional<Array<T>> input(const OnnxNode<T>& node, std::size_t i) const {
+    if (!node.has(i)) return std::nullopt;
+    Array<T> x = node.real(i);
+    while (x.shape.size() > normalized_.size() && x.shape.front() == 1) x.shape.erase(x.shape.begin());
+    return x;
+  }
+  [[nodiscard]] bool fits(const std::optional<Array<T>>& x) const {
+    return !x || x->shape.size() <= normalized_.size();
+  }
+  [[nodiscard]] Array<T> by_feature(const std::optional<Array<T>>& x) const {
+    return x && by_feature_ ? expanded(*x, normalized_) : Array<T>{{0}, {}};
+  }
+
+  std::vector<Index> shape_, normalized_;
+  std::optional<Array<T>> weight_, bias_;
+  bool by_feature_ = true;
+};
 
 template <class T>
 void run_layer_norm(OnnxNode<T>& node) {
   const Array<T>& x = node.real(0);
   const Index axis = axis_of(node.number("axis", -1), x.rank());
-  const std::vector<Index> normalized = trailing(x.shape, axis);
-  const Array<T> weight = affine(node, 1, normalized), bias = affine(node, 2, normalized);
+  const Affine<T> affine(node, axis);
+  const Array<T> weight = affine.weight(), bias = affine.bias();
   Array<T> y = zeros<T>(x.shape);
   NormStatistics<T> statistics;
-  const Index features = count(normalized);
-  layer_norm_forward<T>(matrix_of(x, features), {vector_of(weight), vector_of(bias)}, node.decimal("epsilon", 1e-5),
-                        mutable_matrix_of(y, features), statistics);
+  layer_norm_forward<T>(axis_matrix(x, axis), {vector_of(weight), vector_of(bias)}, node.decimal("epsilon", 1e-5),
+                        mutable_axis_matrix(y, axis), statistics);
+  affine.apply(y);
   std::vector<Index> kept = leading(x.shape, axis);
   kept.resize(x.shape.size(), 1);
   node.set(0, y);
@@ -43,13 +81,14 @@ void run_layer_norm(OnnxNode<T>& node) {
 template <class T>
 void run_rms_norm(OnnxNode<T>& node) {
   const Array<T>& x = node.real(0);
-  const std::vector<Index> normalized = trailing(x.shape, axis_of(node.number("axis", -1), x.rank()));
-  const Array<T> weight = affine(node, 1, normalized);
+  const Index axis = axis_of(node.number("axis", -1), x.rank());
+  const Affine<T> affine(node, axis);
+  const Array<T> weight = affine.weight();
   Array<T> y = zeros<T>(x.shape);
   NormStatistics<T> statistics;
-  const Index features = count(normalized);
-  rms_norm_forward<T>(matrix_of(x, features), vector_of(weight), node.decimal("epsilon", 1e-5),
-                      mutable_matrix_of(y, features), statistics);
+  rms_norm_forward<T>(axis_matrix(x, axis), vector_of(weight), node.decimal("epsilon", 1e-5),
+                      mutable_axis_matrix(y, axis), statistics);
+  affine.apply(y);
   node.set(0, y);
 }
 
@@ -64,13 +103,12 @@ void run_softmax(OnnxNode<T>& node) {
   const Index inner = old ? 1 : count(trailing(x.shape, axis + 1));
   Array<T> y = zeros<T>(x.shape);
   if (inner == 1) {
-    const Index n = count(trailing(x.shape, axis));
     const auto forward = kKind == Kind::softmax ? softmax_forward<T> : log_softmax_forward<T>;
-    forward(matrix_of(x, n), mutable_matrix_of(y, n));
+    forward(axis_matrix(x, axis), mutable_axis_matrix(y, axis));
   } else {
     const Sequences sequences = Sequences::uniform(count(leading(x.shape, axis)), x.dim(axis));
     const auto forward = kKind == Kind::softmax ? softmax_over_tokens_forward<T> : log_softmax_over_tokens_forward<T>;
-    forward(matrix_of(x, inner), sequences, mutable_matrix_of(y, inner));
+    forward(axis_matrix(x, axis + 1), sequences, mutable_axis_matrix(y, axis + 1));
   }
   node.set(0, y);
 }
@@ -78,7 +116,7 @@ void run_softmax(OnnxNode<T>& node) {
 template <class T>
 Array<T> activated(Activation kind, const Array<T>& x) {
   Array<T> y = zeros<T>(x.shape);
-  activation_forward<T>(kind, matrix_of(x), mutable_matrix_of(y, matrix_of(x).cols()));
+  activation_forward<T>(kind, matrix_of(x), mutable_matrix_of(y));
   return y;
 }
 template <class T>
@@ -87,16 +125,17 @@ Array<T> scaled(Array<T> x, double factor) {
   for (T& value : x.values) value *= static_cast<T>(factor);
   return x;
 }
-/// x sigmoid(alpha x) = silu(alpha x) / alpha.
-template <class T>
-Array<T> swish(const Array<T>& x, double alpha) {
-  return scaled(activated(Activation::silu, scaled(x, alpha)), 1 / alpha);
-}
 template <class T>
 Array<T> gated(const Array<T>& a, const Array<T>& b) {
   Array<T> y = zeros<T>(a.shape);
-  gate_forward<T>(matrix_of(a), matrix_of(b), mutable_matrix_of(y, matrix_of(a).cols()));
+  gate_forward<T>(matrix_of(a), matrix_of(b), mutable_matrix_of(y));
   return y;
+}
+
+/// x sigmoid(alpha x).
+template <class T>
+Array<T> swish(const Array<T>& x, double alpha) {
+  return alpha == 1 ? activated(Activation::silu, x) : gated(x, activated(Activation::sigmoid, scaled(x, alpha)));
 }
 
 template <class T, Activation kKind>
@@ -110,8 +149,9 @@ void run_gelu(OnnxNode<T>& node) {
 }
 template <class T>
 void run_elu(OnnxNode<T>& node) {
-  if (node.decimal("alpha", 1) != 1) throw Unsupported("the library's elu has alpha 1");
-  node.set(0, activated(Activation::elu, node.real(0)));
+  Array<T> y = activated(Activation::elu, node.real(0));
+  for (T& value : y.values) value *= value < 0 ? static_cast<T>(node.decimal("alpha", 1)) : T(1);  // the library's is 1
+  node.set(0, y);
 }
 template <class T>
 void run_swish(OnnxNode<T>& node) {
@@ -136,7 +176,7 @@ void run_dropout(OnnxNode<T>& node) {
   if (training && rate > 0) throw Unsupported("the random numbers of another library");
   const Dropout dropout;
   Array<T> y = zeros<T>(x.shape);
-  dropout_forward<T>(dropout, matrix_of(x), mutable_matrix_of(y, matrix_of(x).cols()));
+  dropout_forward<T>(dropout, matrix_of(x), mutable_matrix_of(y));
   OnnxValue<T> kept;
   kept.is_whole = kept.is_bool = true;
   kept.whole.shape = x.shape;

@@ -26,12 +26,13 @@ void run_gemm(OnnxNode<T>& node) {
   const MatmulOperand<T> a = operand(node.real(0), node.number("transA", 0) != 0);
   const MatmulOperand<T> b = operand(node.real(1), node.number("transB", 0) != 0);
   const double alpha = node.decimal("alpha", 1), beta = node.decimal("beta", 1);
-  if (alpha == 0) throw Unsupported("Gemm with alpha 0");
   Array<T> y = zeros<T>({a.rows, b.cols});
   if (node.has(2) && beta != 0) y = expanded(node.real(2), y.shape);
-  scale(y, beta / alpha);
-  matmul_add<T>(a, b, mutable_matrix_of(y, b.cols));
-  scale(y, alpha);
+  scale(y, alpha == 0 ? beta : beta / alpha);
+  if (alpha != 0) {
+    matmul_add<T>(a, b, mutable_matrix_of(y));
+    scale(y, alpha);
+  }
   node.set(0, y);
 }
 
@@ -54,7 +55,7 @@ void run_matmul(OnnxNode<T>& node) {
   a = expanded(a, joined(outer, m, k));
   b = expanded(b, joined(outer, k, n));
   Array<T> y = zeros<T>(joined(outer, m, n));
-  const MatrixView<T> all = mutable_matrix_of(y, n);
+  const MatrixView<T> all = mutable_matrix_of(y);
   for (Index i = 0; i < count(outer); ++i) {
     matmul<T>(matrix_of(a).middle_rows(i * m, m), matrix_of(b).middle_rows(i * k, k), all.middle_rows(i * m, m));
   }
@@ -71,13 +72,13 @@ void run_gather(OnnxNode<T>& node) {
   const Index axis = axis_of(node.number("axis", 0), x.rank()), n = x.dim(axis);
   for (Index& id : ids.values) id += id < 0 ? n : 0;
   std::vector<Index> shape(x.shape.begin(), x.shape.begin() + axis);
-  const Index outer = count(shape), inner = count({x.shape.begin() + axis + 1, x.shape.end()});
+  const Index outer = count(shape);
   shape.insert(shape.end(), ids.shape.begin(), ids.shape.end());
   shape.insert(shape.end(), x.shape.begin() + axis + 1, x.shape.end());
   Array<T> y = zeros<T>(shape);
-  const MatrixView<T> all = mutable_matrix_of(y, inner);
+  const MatrixView<T> all = mutable_axis_matrix(y, axis + ids.rank());
   for (Index i = 0; i < outer; ++i) {
-    gather_rows<T>(matrix_of(x, inner).middle_rows(i * n, n), vector_of(ids),
+    gather_rows<T>(axis_matrix(x, axis + 1).middle_rows(i * n, n), vector_of(ids),
                    all.middle_rows(i * ids.size(), ids.size()));
   }
   node.set(0, y);
@@ -109,7 +110,13 @@ template <class T>
 void run_split(OnnxNode<T>& node) {
   const Array<T>& x = node.real(0);
   const Index axis = axis_of(node.number("axis", 0), x.rank()), half = x.dim(axis) / 2;
-  if (node.input_count() > 1 || node.attribute("split") != nullptr || 2 * half != x.dim(axis)) {
+  std::vector<Index> sizes{half, half};
+  if (node.has(1)) sizes = node.whole(1).values;
+  if (const Json* split = node.attribute("split")) {
+    sizes.clear();
+    for (const Json& size : split->as_array()) sizes.push_back(size.as_index());
+  }
+  if (2 * half != x.dim(axis) || sizes != std::vector<Index>{half, half}) {
     throw Unsupported("a split that is not into two halves");
   }
   const Index inner = count({x.shape.begin() + axis + 1, x.shape.end()});

@@ -72,11 +72,10 @@ class OnnxStep {
   std::size_t groups_, each_ = 0;
 };
 
-/// The library's Adam has ONNX's after two changes: ONNX adds epsilon before the second moment is corrected, and
-/// corrects nothing at update 0.
+/// The library's Adam has ONNX's after three changes: ONNX adds epsilon before the second moment is corrected, corrects
+/// nothing at update 0, and may shrink the parameters at the end.
 template <class T>
 void run_adam(OnnxNode<T>& node) {
-  if (node.decimal("norm_coefficient_post", 0) != 0) throw Unsupported("Adam with norm_coefficient_post");
   OnnxStep<T> step(node, 4);
   ParameterList<T> parameters = step.group(0);
   AdamConfig config;
@@ -92,6 +91,8 @@ void run_adam(OnnxNode<T>& node) {
   adam.state().exp_avg = step.group(2);
   adam.state().exp_avg_sq = step.group(3);
   adam.step(parameters, step.group(1));
+  const T kept = static_cast<T>(1 - node.decimal("norm_coefficient_post", 0));
+  for (Vector<T>& tensor : parameters.tensors) simd::set_scaled(tensor.size(), tensor.data(), kept, tensor.data());
   step.set(0, parameters, parameters.shapes);
   step.set(1, adam.state().exp_avg, parameters.shapes);
   step.set(2, adam.state().exp_avg_sq, parameters.shapes);

@@ -35,9 +35,9 @@ void run_norm(const Case& c, Norm& layer, const std::vector<Index>& normalized, 
       layer.parameters());
   typename Norm::Cache cache;
   auto grads = zeros_like(layer.parameters());
-  const Index features = count(normalized);
-  results.set("output.y", array_of(layer.forward(matrix_of(x, features), cache), x.shape));
-  results.set("grad_input.x", array_of(layer.backward(matrix_of(dy, features), cache, grads), x.shape));
+  const Index axis = x.rank() - static_cast<Index>(normalized.size());
+  results.set("output.y", array_of(layer.forward(axis_matrix(x, axis), cache), x.shape));
+  results.set("grad_input.x", array_of(layer.backward(axis_matrix(dy, axis), cache, grads), x.shape));
   for_each_parameter(
       [&](const ParameterName& name, const auto& grad) {
         results.set("grad_param." + name.str(), array_of(grad.view(), normalized));
@@ -136,20 +136,18 @@ void run_softmax(const Case& c, Results& results) {
   const Index axis = axis_of(c.number("dim", -1), x.rank());
   Array<T> y = zeros<T>(x.shape), dx = y;
   if (axis == x.rank() - 1) {
-    const Index n = x.dim(-1);
     const auto forward = log ? log_softmax_forward<T> : softmax_forward<T>;
     const auto backward = log ? log_softmax_backward<T> : softmax_backward<T>;
-    forward(matrix_of(x), mutable_matrix_of(y, n));
-    backward(matrix_of(y), matrix_of(dy), mutable_matrix_of(dx, n));
+    forward(matrix_of(x), mutable_matrix_of(y));
+    backward(matrix_of(y), matrix_of(dy), mutable_matrix_of(dx));
   } else {
     // The dimensions before the axis are sequences, those behind it columns.
     const std::vector<Index> outer(x.shape.begin(), x.shape.begin() + axis);
     const Sequences sequences = Sequences::uniform(count(outer), x.dim(axis));
-    const Index n = count({x.shape.begin() + axis + 1, x.shape.end()});
     const auto forward = log ? log_softmax_over_tokens_forward<T> : softmax_over_tokens_forward<T>;
     const auto backward = log ? log_softmax_over_tokens_backward<T> : softmax_over_tokens_backward<T>;
-    forward(matrix_of(x, n), sequences, mutable_matrix_of(y, n));
-    backward(matrix_of(y, n), sequences, matrix_of(dy, n), mutable_matrix_of(dx, n));
+    forward(axis_matrix(x, axis + 1), sequences, mutable_axis_matrix(y, axis + 1));
+    backward(axis_matrix(y, axis + 1), sequences, axis_matrix(dy, axis + 1), mutable_axis_matrix(dx, axis + 1));
   }
   results.set("output.y", y);
   results.set("grad_input.x", dx);

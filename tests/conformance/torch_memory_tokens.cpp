@@ -14,12 +14,10 @@ template <class T>
 void run_memory_tokens(const Case& c, Results& results) {
   using Model = RecurrentEncoder<T, MemoryTokens<T>>;
   typename Model::Config config;
-  auto& layer = config.encoder.layer;
-  layer.d_model = c.config().at("d").as_index();
-  layer.nhead = c.config().at("h").as_index();
-  layer.dim_feedforward = c.config().at("ff").as_index();
-  layer.norm_first = c.flag("norm_first", true);  // as the cases were made, though their config does not say it
+  config.encoder.layer = encoder_layer_config<T>(c);
+  config.encoder.layer.norm_first = c.flag("norm_first", true);  // as cases were made whose config does not say it
   config.encoder.num_layers = c.number("layers", 1);
+  config.encoder.final_norm = c.flag("final_norm");
   config.causal = c.flag("decoder");
   config.memory.count = c.config().at("n").as_index();
   config.memory.write = config.causal ? MemoryTokens<T>::Write::end : MemoryTokens<T>::Write::front;
@@ -29,23 +27,24 @@ void run_memory_tokens(const Case& c, Results& results) {
 
   const std::size_t count = c.config().at("segments").as_array().size();
   const auto name = [](const char* kind, std::size_t i) { return kind + std::to_string(i); };
-  const BatchLayout first(c.shape("input.segment.0"), false);
+  const bool batch_first = c.flag("batch_first");
+  const BatchLayout first(c.shape("input.segment.0"), batch_first);
   std::vector<typename Model::State> states(count + 1);
   std::vector<typename Model::Cache> caches(count);
   std::vector<Array<T>> x;
   std::vector<Sequences> sequences;
   model.initial(first.batch(), states[0]);
   for (std::size_t i = 0; i < count; ++i) {
-    const BatchLayout layout(c.shape(name("input.segment.", i)), false);
+    const BatchLayout layout(c.shape(name("input.segment.", i)), batch_first);
     x.push_back(layout.rows(c.array<T>(name("input.segment.", i))));
     sequences.push_back(layout.sequences());
   }
   for (std::size_t i = 0; i < count; ++i) {
-    const BatchLayout layout(c.shape(name("input.segment.", i)), false);
+    const BatchLayout layout(c.shape(name("input.segment.", i)), batch_first);
     const auto y = model.forward({matrix_of(x[i]), &sequences[i]}, states[i], &states[i + 1], {}, caches[i]);
     results.set(name("output.y.", i), layout.unrow(y));
   }
-  const BatchLayout memory(c.shape("output.memory"), false);
+  const BatchLayout memory(c.shape("output.memory"), batch_first);
   results.set("output.memory", memory.unrow(ConstMatrixView<T>(states[count].memories[0].rows)));
 
   auto grads = zeros_like(model.parameters());
@@ -53,7 +52,7 @@ void run_memory_tokens(const Case& c, Results& results) {
   const Array<T> dmemory = memory.rows(c.array<T>("grad_output.memory"));
   dnext.memories[0].rows.assign(matrix_of(dmemory));
   for (std::size_t i = count; i-- > 0;) {
-    const BatchLayout layout(c.shape(name("input.segment.", i)), false);
+    const BatchLayout layout(c.shape(name("input.segment.", i)), batch_first);
     const Array<T> dy = layout.rows(c.array<T>(name("grad_output.y.", i)));
     zero_state_like(states[i], dstate);
     const auto dx = model.backward(matrix_of(dy), &dnext, states[i], caches[i], dstate, grads);

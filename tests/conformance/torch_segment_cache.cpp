@@ -123,7 +123,7 @@ void run_segment_cache(const Case& c, Results& results) {
   std::vector<BatchLayout> layouts;
   std::vector<Array<T>> x;
   for (std::size_t i = 0; i < count; ++i) {
-    layouts.emplace_back(c.shape(name("input.segment", i)), false);
+    layouts.emplace_back(c.shape(name("input.segment", i)), c.flag("batch_first"));
     x.push_back(layouts[i].rows(c.array<T>(name("input.segment", i))));
   }
   std::vector<typename Model<T>::State> states(count + 1);
