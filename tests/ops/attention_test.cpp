@@ -254,6 +254,23 @@ TEST_CASE("a query that may attend to nothing gets 0 and gives no gradient", "[o
   CHECK(worst_gradient(p) < 1e-6);
 }
 
+TEMPLATE_TEST_CASE("a key that has all of the weight gives no gradient by the scores", "[ops][attention]", float,
+                   double) {
+  using T = TestType;
+  Problem<T> p({1, 9}, {1, 9}, 3, 3, 21, 21);
+  p.options.mask = AttentionMask<T>::causal();
+  AttentionCache<T> cache;
+  (void)attention_forward(p.options, p.inputs(), cache);
+  Matrix<T> dq(p.q.shape()), dk(p.k.shape()), dv(p.v.shape());
+  attention_backward<T>(p.dy, p.options, p.inputs(), cache, {dq, dk, dv, {}});
+  for (Index c = 0; c < p.q.cols(); ++c) {
+    CHECK(dq(0, c) == 0);
+    CHECK(dk(0, c) == 0);
+    CHECK(dq(1, c) == 0);
+    CHECK(dk(1, c) != 0);
+  }
+}
+
 TEST_CASE("a NaN among the scores is not taken for a masked key", "[ops][attention]") {
   Problem<float> p({1}, {1}, 1, 1, 1, 1);
   p.q(0, 0) = NAN;

@@ -133,6 +133,18 @@ TEST_CASE("empty slots are found by no key more than by another, and can be writ
   }
 }
 
+TEST_CASE("slots of one number are found by its sign, which has gradient 0", "[ops]") {
+  const Problem<float> p(Sequences::uniform(1, 7), 1);
+  ContentMemoryCache<float> cache;
+  Matrix<float> slots = p.start, dslots(p.start.shape());
+  content_memory_forward<float>(p.inputs(), slots, cache);
+  Matrix<float> dkey({7, 1}), dstrength({7, 1}), derase({7, 1}), dadd({7, 1});
+  const auto dy = random_tensor<float, 2>({7, 1}, 6);
+  content_memory_backward<float>(dy, p.inputs(), cache, {dkey, dstrength, derase, dadd}, dslots);
+  CHECK(dkey == Matrix<float>({7, 1}));
+  CHECK_FALSE(dadd == Matrix<float>({7, 1}));
+}
+
 TEST_CASE("content-addressed slots say what does not fit", "[ops]") {
   Problem<float> p(Sequences({2, 2}));
   ContentMemoryCache<float> cache;

@@ -98,8 +98,15 @@ TEST_CASE("gradients of linear memory agree with central differences", "[ops]") 
 TEST_CASE("an empty memory reads 0, and one value alone is read as it was written", "[ops]") {
   const Matrix<double> nothing({1, 4});
   Matrix<double> y({1, 3});
-  divide_by_ones_forward<double>(nothing, 1, 1e-6, y);
-  CHECK(same_bits(y, Matrix<double>({1, 3})));
+  Matrix<double> dnothing({1, 4});
+  for (const double epsilon : {1e-6, 0.0}) {
+    y.fill(1);
+    divide_by_ones_forward<double>(nothing, 1, epsilon, y);
+    CHECK(same_bits(y, Matrix<double>({1, 3})));
+  }
+  const auto dy = random_tensor<double, 2>({1, 3}, 1);
+  divide_by_ones_backward<double>(nothing, y, dy, 1, 0, dnothing);
+  CHECK(dnothing == nothing);
 
   Problem<double> p({1});
   p.start.fill(0);
@@ -134,8 +141,8 @@ TEST_CASE("a normalised memory says what does not fit", "[ops]") {
   CHECK_THROWS_WITH(positive_features_forward<float>(x, y), "positive_features_forward: y is [4, 5], expected [4, 6]");
   CHECK_THROWS_WITH(append_ones<float>(x, 4, y), "append_ones: heads is 4, expected a divisor of v's columns, 6");
   CHECK_THROWS_WITH(append_ones<float>(x, 2, y), "append_ones: y is [4, 5], expected [4, 8]");
-  CHECK_THROWS_WITH(divide_by_ones_forward<float>(x, 2, 0, z),
-                    "divide_by_ones_forward: epsilon is 0, expected above 0");
+  CHECK_THROWS_WITH(divide_by_ones_forward<float>(x, 2, -1, z),
+                    "divide_by_ones_forward: epsilon is -1, expected at least 0");
   CHECK_THROWS_WITH(divide_by_ones_forward<float>(x, 1, 1, z), "divide_by_ones_forward: x is [4, 6], expected [4, 5]");
   Problem<float> p({4});
   LinearMemoryCache<float> cache;

@@ -80,6 +80,13 @@ TEST_CASE("the gradient of unit length agrees with central differences, also in 
   }
 }
 
+TEST_CASE("a part of one number has gradient 0, whatever rounding would make of it", "[ops]") {
+  const auto x = random_tensor<float, 2>({50, 3}, 1);
+  Matrix<float> dx = random_tensor<float, 2>(x.shape(), 2);
+  unit_length_backward<float>(x, dx, 3, dx);
+  CHECK(dx == Matrix<float>(x.shape()));
+}
+
 TEST_CASE("numbers whose squares overflow or vanish get unit length too, and a NaN stays", "[ops]") {
   for (const float size : {1e19f, 1e-24f, 1e-36f}) {
     const Matrix<float> x({1, 2}, {3 * size, 4 * size});

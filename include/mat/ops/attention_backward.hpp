@@ -171,6 +171,13 @@ class AttentionBackward {
     }
   }
 
+  /// The logarithm of the sum of one key's weight, which is 2^0 as `exp2` rounds it.
+  [[nodiscard]] static T log_sum_of_one() {
+    T weight[simd::Pack<T>::kSize];
+    simd::store(weight, simd::exp2(simd::broadcast(T(0))));
+    return std::log2(weight[0]);
+  }
+
   /// One row of a tile, at `at` in the tiles: products become weights p, and dp becomes scale * ds.
   void score_gradient(Index b, Index h, Index i, KeyRange seen, bool plain, Index at, const Workspace& w) const {
     using simd::Pack;
@@ -191,7 +198,8 @@ class AttentionBackward {
     const bool dropout = p_.dropout.rate != 0;
     // Without a bias or a softcap, which need ds itself, the scale is applied in the same pass.
     const bool bare = grads_.dbias.empty() && grads_.dkey_bias.empty() && p_.softcap == 0;
-    const Pack<T> scale = simd::broadcast(bare ? p_.scale : T(1));
+    // Where one key has all of the weight ds is 0, and rounding would say otherwise.
+    const Pack<T> scale = simd::broadcast(log_sum == alone_ ? T(0) : bare ? p_.scale : T(1));
     for (Index j = 0; j < n; j += Pack<T>::kSize) {  // beyond n, up to a whole pack, is room that nobody reads
       const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j) - highest, factor, -log_sums));
       Pack<T> dp = simd::load(dscores + j);
@@ -231,6 +239,7 @@ class AttentionBackward {
   ConstMatrixView<T> dy_, y_, highest_, log_sum_;
   MatrixView<T> row_dot_, dkey_bias_, workspace_;
   const AttentionGradients<T>& grads_;
+  T alone_ = log_sum_of_one();
 };
 
 }  // namespace detail

@@ -116,6 +116,7 @@ class ContentMemory {
     for (Index i = 0; i < slots_; ++i) {
       const T dscore = w[i] * (dw[i] - mean), cosine = cache.cosines(t, i);
       dstrength += dscore * cosine;
+      if (d_ == 1) continue;  // the cosine is a sign, which does not turn; rounding would say that it does
       const T dcosine = dscore * in_.strength(t, 0), other = inverse_length(d_, before.row(i));
       // The cosine's gradient by a is (b / |b| - cosine a / |a|) / |a|.
       simd::add_scaled(d_, grads.dkey.row(t), dcosine * inverse * other, before.row(i));

@@ -74,16 +74,25 @@ void append_ones_backward(ConstMatrixView<T> dy, Index heads, MatrixView<T> dv) 
   }
 }
 
+namespace detail {
+
+template <class T>
+[[nodiscard]] T inverse_or_zero(T x) {
+  return x == T(0) ? T(0) : T(1) / x;
+}
+
+}  // namespace detail
+
 /// What a normalised memory returns: each head's values divided by what was read of the ones.
 ///
 ///     y_j = x_j / (x_d + epsilon),   j < d = value_dim;   0 where x is 0: an empty memory reads 0
 ///
 /// Source:  Munkhdalai, Faruqui & Gopal (2024), "Leave no context behind", eq. 3.
 /// Shapes:  x [tokens, heads * (value_dim + 1)]; y [tokens, heads * value_dim].
-/// Errors:  ShapeError or ValueError if they do not fit; ValueError unless epsilon is above 0.
+/// Errors:  ShapeError or ValueError if they do not fit; ValueError if epsilon is below 0.
 template <class T>
 void divide_by_ones_forward(ConstMatrixView<T> x, Index heads, T epsilon, MatrixView<T> y) {
-  check_value(epsilon > 0, "divide_by_ones_forward: epsilon", static_cast<double>(epsilon), "above 0");
+  check_value(epsilon >= 0, "divide_by_ones_forward: epsilon", static_cast<double>(epsilon), "at least 0");
   check_value(heads >= 1 && y.cols() % heads == 0, "divide_by_ones_forward: heads", heads, "a divisor of y's columns, ",
               y.cols());
   check_shape("divide_by_ones_forward: x", x, {y.rows(), y.cols() + heads});
@@ -91,7 +100,7 @@ void divide_by_ones_forward(ConstMatrixView<T> x, Index heads, T epsilon, Matrix
   detail::for_each_row(y.rows(), y.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * (d + 1);
-      simd::set_scaled(d, y.row(t) + h * d, T(1) / (from[d] + epsilon), from);
+      simd::set_scaled(d, y.row(t) + h * d, detail::inverse_or_zero(from[d] + epsilon), from);
     }
   });
 }
@@ -110,7 +119,7 @@ void divide_by_ones_backward(ConstMatrixView<T> x, ConstMatrixView<T> y, ConstMa
     for (Index h = 0; h < heads; ++h) {
       T* to = dx.row(t) + h * (d + 1);
       const T* g = dy.row(t) + h * d;
-      const T factor = T(1) / (x.row(t)[h * (d + 1) + d] + epsilon);
+      const T factor = detail::inverse_or_zero(x.row(t)[h * (d + 1) + d] + epsilon);
       const T ones = -factor * simd::dot(d, g, y.row(t) + h * d);
       simd::set_scaled(d, to, factor, g);
       to[d] = ones;
