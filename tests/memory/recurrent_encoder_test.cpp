@@ -42,6 +42,28 @@ TEST_CASE("the norms before a memory are like those of the layers", "[memory]") 
   }
 }
 
+TEST_CASE("the rows that memory tokens write have passed the encoder's last norm", "[memory]") {
+  using Tokens = RecurrentEncoder<double, MemoryTokens<double>>;
+  Tokens::Config config;
+  config.encoder = small_config().encoder;
+  config.encoder.final_norm = true;
+  config.memory.count = 2;
+  Tokens encoder(config, Random(1));
+  auto& norm = encoder.parameters().encoder.parameters().norm->parameters();
+  norm.weight.fill(0);
+  norm.bias.fill(3);
+  const auto x = random_tensor<double, 2>({5, 4}, 1);
+  const Sequences sequences = Sequences::uniform(1, 5);
+  Tokens::State state, next;
+  Tokens::Cache cache;
+  encoder.initial(1, state);
+  const auto y = encoder.forward({x, &sequences}, state, &next, {}, cache);
+  Matrix<double> threes({5, 4});
+  threes.fill(3);
+  CHECK(Matrix<double>(y) == threes);
+  CHECK(next.memories[0].rows == Matrix<double>(threes.view().middle_rows(0, 2)));
+}
+
 TEST_CASE("RecurrentEncoder refuses a segment that does not fit", "[memory]") {
   const Encoder encoder(small_config(), Random(1));
   Encoder::State state, next;

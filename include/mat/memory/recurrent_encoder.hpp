@@ -12,8 +12,8 @@ inline namespace MAT_ABI {
 ///
 ///     branch    x' = x + read(state, norm x),   h = layer(x'),   next = write(state, norm h)           per layer
 ///     context   h = layer(x) with read(state) as earlier keys and values,   next = write(state, x)    per layer
-///     tokens    z = layers(read(state, x)),     y = z at the tokens,   next = write(state, z)          once
-///     y = norm(h of the last layer)
+///     tokens    z = norm(layers(read(state, x))),   y = z at the tokens,   next = write(state, z)      once
+///     y = norm(h of the last layer), if the encoder ends with a norm; the rows of tokens pass it too
 ///
 /// The norms before reading and writing exist if the layers' norms come first: then their inputs are not normalised.
 /// With `next` null nothing is written. Positions are the caller's or, better, the layers' own (rotary, relative).
@@ -138,6 +138,8 @@ class RecurrentEncoder {
       const AttentionCall<T> layer_call{call.mask, dropout.split(i)};
       x = forward_layer(i, x, *sequences, state, next, layer_call, cache.layers[i]);
     }
+    const auto& norm = parameters_.encoder.parameters().norm;
+    if (norm) x = norm->forward(x, cache.norm);
     if constexpr (may_be_at(MemoryPlace::tokens)) {
       if (place() == MemoryPlace::tokens) {
         typename Cache::Layer& first = cache.layers[0];
@@ -145,17 +147,14 @@ class RecurrentEncoder {
         x = memory(0).tokens_of(x, first.read);
       }
     }
-    const auto& norm = parameters_.encoder.parameters().norm;
-    return norm ? norm->forward(x, cache.norm) : x;
+    return x;
   }
 
   /// The gradient of x. Adds to `dstate` and `grads`; `dnext`, the gradient of what the forward wrote, may be null.
   ConstMatrixView<T> backward(ConstMatrixView<T> dy, const State* dnext, const State& state, Cache& cache,
                               State& dstate, Parameters& grads) const {
     if (!cache.written) dnext = nullptr;
-    const auto& norm = parameters_.encoder.parameters().norm;
-    auto& encoder_grads = grads.encoder.parameters();
-    ConstMatrixView<T> d = norm ? norm->backward(dy, cache.norm, encoder_grads.norm->parameters()) : dy;
+    ConstMatrixView<T> d = dy;
     if constexpr (may_be_at(MemoryPlace::tokens)) {
       if (place() == MemoryPlace::tokens) {
         typename Cache::Layer& first = cache.layers[0];
@@ -163,6 +162,8 @@ class RecurrentEncoder {
         if (dnext != nullptr) d = sum<T>(d, write_backward(0, *dnext, state, first, dstate, grads), first.dh);
       }
     }
+    const auto& norm = parameters_.encoder.parameters().norm;
+    if (norm) d = norm->backward(d, cache.norm, grads.encoder.parameters().norm->parameters());
     for (std::size_t i = parameters_.encoder.parameters().layers.size(); i-- > 0;) {
       d = backward_layer(i, d, dnext, state, cache.layers[i], dstate, grads);
     }
