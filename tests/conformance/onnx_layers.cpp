@@ -16,8 +16,8 @@ std::vector<Index> leading(const std::vector<Index>& shape, Index axis) {
 }
 std::vector<Index> trailing(const std::vector<Index>& shape, Index axis) { return {shape.begin() + axis, shape.end()}; }
 
-/// The optional weight and bias of a norm. The library's have one number for each feature; those that differ from row to
-/// row are applied here, to what it makes without them.
+/// The optional weight and bias of a norm. The library's have one number for each feature; those that differ from row
+/// to row are applied here, to what it makes without them.
 template <class T>
 class Affine {
  public:
