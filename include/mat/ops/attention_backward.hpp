@@ -198,8 +198,7 @@ class AttentionBackward {
     const bool dropout = p_.dropout.rate != 0;
     // Without a bias or a softcap, which need ds itself, the scale is applied in the same pass.
     const bool bare = grads_.dbias.empty() && grads_.dkey_bias.empty() && p_.softcap == 0;
-    // Where one key has all of the weight ds is 0, and rounding would say otherwise.
-    const Pack<T> scale = simd::broadcast(log_sum == alone_ ? T(0) : bare ? p_.scale : T(1));
+    const Pack<T> scale = simd::broadcast(bare ? p_.scale : T(1));
     for (Index j = 0; j < n; j += Pack<T>::kSize) {  // beyond n, up to a whole pack, is room that nobody reads
       const Pack<T> p = simd::exp2(simd::fma(simd::load(weights + j) - highest, factor, -log_sums));
       Pack<T> dp = simd::load(dscores + j);
@@ -211,7 +210,18 @@ class AttentionBackward {
       simd::store(weights + j, p);
       simd::store(dscores + j, p * (dp - dot) * scale);
     }
+    if (log_sum - log_sum_of_one_ < T(0.02)) balance(b, i, seen, weights, dscores);
     if (!bare) finish_score_gradient(b, h, i, seen, dscores, w.slopes + at);
+  }
+
+  /// Where nearly all of the weight is on one key, its ds is the small difference of large numbers. It is also what the
+  /// others leave, for those of a row sum to 0: of one key alone it is exactly 0. For rows whose keys are all at hand.
+  void balance(Index b, Index i, KeyRange seen, const T* weights, T* dscores) const {
+    const KeyRange keys = p_.visible(b, i, i, {0, p_.keys.length(b)});
+    if (keys.begin < seen.begin || keys.end > seen.end) return;
+    const Index n = seen.end - seen.begin, largest = std::max_element(weights, weights + n) - weights;
+    dscores[largest] = T(0);
+    dscores[largest] = -simd::sum_of(n, dscores);
   }
 
   /// ds becomes scale * ds * slope, after it was added to dbias and dkey_bias.
@@ -239,7 +249,7 @@ class AttentionBackward {
   ConstMatrixView<T> dy_, y_, highest_, log_sum_;
   MatrixView<T> row_dot_, dkey_bias_, workspace_;
   const AttentionGradients<T>& grads_;
-  T alone_ = log_sum_of_one();
+  T log_sum_of_one_ = log_sum_of_one();
 };
 
 }  // namespace detail
