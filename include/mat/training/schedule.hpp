@@ -89,7 +89,7 @@ class Schedule {
     const double done = (t - w) / std::fmax(1.0, left);
     switch (kind_) {
       case Kind::linear:
-        return c.learning_rate * std::fmax(0.0, 1.0 - done);
+        return c.learning_rate * std::fmax(0.0, (static_cast<double>(c.total_steps) - t) / std::fmax(1.0, left));
       case Kind::cosine:
         return c.learning_rate * std::fmax(0.0, 0.5 * (1.0 + std::cos(2.0 * kPi * c.cycles * done)));
       case Kind::cosine_annealing:
