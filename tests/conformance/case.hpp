@@ -69,7 +69,11 @@ class Case {
 
   [[nodiscard]] bool has(const std::string& tensor) const { return file_.contains(tensor); }
   [[nodiscard]] const std::vector<Index>& shape(const std::string& tensor) const { return file_.entry(tensor).shape; }
-  [[nodiscard]] bool is_bool(const std::string& tensor) const { return file_.entry(tensor).dtype == Dtype::kBool; }
+  /// Or bytes, which a mask may be kept as.
+  [[nodiscard]] bool is_bool(const std::string& tensor) const {
+    const Dtype dtype = file_.entry(tensor).dtype;
+    return dtype == Dtype::kBool || dtype == Dtype::kU8;
+  }
   template <class T>
   [[nodiscard]] Array<T> array(const std::string& tensor) const {
     return {shape(tensor), file_.values<T>(tensor)};

@@ -193,8 +193,9 @@ class MhaCase {
   void set_mask_gradient(const Tensor<T, 4>& dbias, Results& results) const {
     const std::vector<Index> shape = c_.shape("input.attn_mask");
     const Array<T> all = array_of(dbias.view(), mask_.bias_shape());
-    const std::vector<Index> own =
-        shape.size() == 3 ? weights_shape() : std::vector<Index>{1, 1, queries_.length(), keys_.length()};
+    const bool each = shape.size() == 3;  // one mask for each sequence and head, which does not reach the added keys
+    const std::vector<Index> own{each ? queries_.batch() : 1, each ? layer_.config().num_heads : 1, queries_.length(),
+                                 keys_.length()};
     results.set("grad_input.attn_mask", reshaped(summed_to(all, own), shape));
   }
 
