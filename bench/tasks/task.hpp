@@ -90,7 +90,7 @@ inline Task copy_stretch_task() {
   task.episode = [](Index size, const mat::Random& random) { return copy_twice(size, size, 10, random); };
   task.stages = {2, 4, 8, 12, 16, 20, 24};
   task.d_model = 64, task.heads = 4, task.hidden = 128;
-  task.steps = 3000, task.batch = 16;
+  task.steps = 1500, task.batch = 24;
   task.learning_rate = 2e-3;
   return task;
 }
