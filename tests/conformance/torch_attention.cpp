@@ -13,8 +13,7 @@ template <class T>
 }
 /// Rows [B * L, H * E] as [B, H, L, E].
 template <class T>
-[[nodiscard]] Array<T> heads_of_rows(ConstMatrixView<T> rows, Index batch, Index heads) {
-  const Index length = batch == 0 ? 0 : rows.rows() / batch;
+[[nodiscard]] Array<T> heads_of_rows(ConstMatrixView<T> rows, Index batch, Index heads, Index length) {
   return permuted(array_of(rows, {batch, length, heads, rows.cols() / heads}), {0, 2, 1, 3});
 }
 
@@ -40,14 +39,14 @@ void run_sdpa(const Case& c, Results& results) {
   const AttentionInputs<T> inputs{matrix_of(q_rows), matrix_of(k_rows), matrix_of(v_rows), query_sequences,
                                   key_sequences};
   AttentionCache<T> cache;
-  results.set("output.y", heads_of_rows(attention_forward(options, inputs, cache), batch, heads));
+  results.set("output.y", heads_of_rows(attention_forward(options, inputs, cache), batch, heads, queries));
   Matrix<T> dq(inputs.q.shape()), dk(inputs.k.shape()), dv(inputs.v.shape());
   Tensor<T, 4> dbias;
   if (c.has("grad_" + name)) dbias = tensor_of<T, 4>(zeros<T>(mask.bias_shape()));
   attention_backward<T>(matrix_of(dy), options, inputs, cache, {dq, dk, dv, dbias});
-  results.set("grad_input.q", heads_of_rows<T>(dq, batch, heads));
-  results.set("grad_input.k", heads_of_rows<T>(dk, batch, kv_heads));
-  results.set("grad_input.v", heads_of_rows<T>(dv, batch, kv_heads));
+  results.set("grad_input.q", heads_of_rows<T>(dq, batch, heads, queries));
+  results.set("grad_input.k", heads_of_rows<T>(dk, batch, kv_heads, keys));
+  results.set("grad_input.v", heads_of_rows<T>(dv, batch, kv_heads, keys));
   if (dbias.empty()) return;
   results.set("grad_" + name, summed_to(array_of(dbias.view(), mask.bias_shape()), c.shape(name)));
 }
