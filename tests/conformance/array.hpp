@@ -69,14 +69,10 @@ template <class T>
 [[nodiscard]] MatrixView<T> mutable_matrix_of(Array<T>& x) {
   return mutable_axis_matrix(x, std::max<Index>(x.rank() - 1, 0));
 }
-/// The elements as a matrix of `cols` columns, at least 1.
+/// The elements as a matrix of one column.
 template <class T>
-[[nodiscard]] ConstMatrixView<T> matrix_of(const Array<T>& x, Index cols) {
-  return {x.values.data(), {x.size() / cols, cols}};
-}
-template <class T>
-[[nodiscard]] MatrixView<T> mutable_matrix_of(Array<T>& x, Index cols) {
-  return {x.values.data(), {x.size() / cols, cols}};
+[[nodiscard]] ConstMatrixView<T> column_of(const Array<T>& x) {
+  return axis_matrix(x, x.rank());
 }
 template <class T>
 [[nodiscard]] ConstVectorView<T> vector_of(const Array<T>& x) {

@@ -23,8 +23,8 @@ void run_delta_rule(const Case& c, Results& results) {
   Matrix<T> keys(matrix_of(k));
   if (unit) unit_length_forward<T>(matrix_of(k), 1, keys);
   LinearAttentionOptions<T> options;
-  LinearAttentionInputs<T> inputs{matrix_of(q), keys, matrix_of(v), {}, matrix_of(beta, 1), sequences};
-  if (alpha.size() > 0) inputs.decay = matrix_of(alpha, 1);
+  LinearAttentionInputs<T> inputs{matrix_of(q), keys, matrix_of(v), {}, column_of(beta), sequences};
+  if (alpha.size() > 0) inputs.decay = column_of(alpha);
   Matrix<T> state(matrix_of(start)), dstate(matrix_of(dend));
   LinearAttentionCache<T> cache;
   results.set("output.o", array_of(linear_attention_forward<T>(options, inputs, state, cache), c.shape("output.o")));
@@ -89,7 +89,7 @@ void run_content_memory(const Case& c, Results& results) {
   const Array<T> key = c.array<T>("input.key"), beta = c.array<T>("input.beta"), erase = c.array<T>("input.erase"),
                  add = c.array<T>("input.add"), start = c.array<T>("input.M0"), dy = c.array<T>("grad_output.r");
   const Sequences sequences = Sequences::single(key.dim(0));
-  const ContentMemoryInputs<T> inputs{matrix_of(key), matrix_of(beta, 1), matrix_of(erase), matrix_of(add), sequences};
+  const ContentMemoryInputs<T> inputs{matrix_of(key), column_of(beta), matrix_of(erase), matrix_of(add), sequences};
   const Array<T> dend = c.array<T>("grad_output.M");
   Matrix<T> slots(matrix_of(start)), dslots(matrix_of(dend));
   ContentMemoryCache<T> cache;

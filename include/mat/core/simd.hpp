@@ -283,6 +283,11 @@ EIGEN_ALWAYS_INLINE void set_scaled(Index n, T* y, T factor, const T* x) {
   map(
       n, y, [f](Pack<T> a) { return f * a; }, x);
 }
+/// What x is divided by b with, where 0 / 0 is to be 0: a factor of set_scaled.
+template <class T>
+[[nodiscard]] inline T inverse_or_zero(T b) {
+  return b == T(0) ? T(0) : T(1) / b;
+}
 /// y += factor * x.
 template <class T>
 EIGEN_ALWAYS_INLINE void add_scaled(Index n, T* y, T factor, const T* x) {

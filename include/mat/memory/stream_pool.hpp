@@ -89,7 +89,8 @@ class StreamPool {
     check_state("StreamPool::read", state, state.sum.rows());
     cache.y.resize(state.sum.shape());
     for (Index b = 0; b < state.sum.rows(); ++b) {
-      simd::set_scaled(config_.features, cache.y.view().row(b), inverse(state.weight(b, 0)), state.sum.view().row(b));
+      simd::set_scaled(config_.features, cache.y.view().row(b), simd::inverse_or_zero(state.weight(b, 0)),
+                       state.sum.view().row(b));
     }
     return cache.y;
   }
@@ -98,7 +99,7 @@ class StreamPool {
     check_state("StreamPool::read_backward", state, state.sum.rows());
     check_shape("StreamPool::read_backward: dy", dy, state.sum.shape());
     for (Index b = 0; b < dy.rows(); ++b) {
-      const T factor = inverse(state.weight(b, 0));
+      const T factor = simd::inverse_or_zero(state.weight(b, 0));
       simd::add_scaled(dy.cols(), dstate.sum.view().row(b), factor, dy.row(b));
       dstate.weight(b, 0) -= simd::dot(dy.cols(), dy.row(b), state.sum.view().row(b)) * factor * factor;
     }
@@ -148,7 +149,6 @@ class StreamPool {
     check_shape({what, "the state's weight"}, state.weight, {sequences, 1});
     check_shape({what, "the state's sum"}, state.sum, {sequences, config_.features});
   }
-  [[nodiscard]] static T inverse(T weight) { return weight == T(0) ? T(0) : T(1) / weight; }
   [[nodiscard]] static T exponential(T x) { return simd::first(simd::exp(simd::broadcast(x))); }
 
   /// `next` holds the state before.

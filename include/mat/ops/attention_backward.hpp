@@ -52,6 +52,8 @@ class AttentionBackward {
   static constexpr Index kTileQueries = 2 * detail::kTileQueries;
   static constexpr Index kBlockKeys = detail::kBlockKeys / 2;
   static constexpr Index kScoreStride = kBlockKeys + 16;
+  /// The logarithm of the sum of a row's weights, beyond that of one key: the others have 1.4% of the weight at most.
+  static constexpr T kNearlyOneKey = T(0.02);
 
   /// Scratch memory of one thread.
   struct Workspace {
@@ -172,11 +174,7 @@ class AttentionBackward {
   }
 
   /// The logarithm of the sum of one key's weight, which is 2^0 as `exp2` rounds it.
-  [[nodiscard]] static T log_sum_of_one() {
-    T weight[simd::Pack<T>::kSize];
-    simd::store(weight, simd::exp2(simd::broadcast(T(0))));
-    return std::log2(weight[0]);
-  }
+  [[nodiscard]] static T log_sum_of_one() { return std::log2(simd::first(simd::exp2(simd::broadcast(T(0))))); }
 
   /// One row of a tile, at `at` in the tiles: products become weights p, and dp becomes scale * ds.
   void score_gradient(Index b, Index h, Index i, KeyRange seen, bool plain, Index at, const Workspace& w) const {
@@ -210,7 +208,7 @@ class AttentionBackward {
       simd::store(weights + j, p);
       simd::store(dscores + j, p * (dp - dot) * scale);
     }
-    if (log_sum - log_sum_of_one_ < T(0.02)) balance(b, i, seen, weights, dscores);
+    if (log_sum - log_sum_of_one_ < kNearlyOneKey) balance(b, i, seen, weights, dscores);
     if (!bare) finish_score_gradient(b, h, i, seen, dscores, w.slopes + at);
   }
 

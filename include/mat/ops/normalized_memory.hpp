@@ -74,15 +74,6 @@ void append_ones_backward(ConstMatrixView<T> dy, Index heads, MatrixView<T> dv) 
   }
 }
 
-namespace detail {
-
-template <class T>
-[[nodiscard]] T inverse_or_zero(T x) {
-  return x == T(0) ? T(0) : T(1) / x;
-}
-
-}  // namespace detail
-
 /// What a normalised memory returns: each head's values divided by what was read of the ones.
 ///
 ///     y_j = x_j / (x_d + epsilon),   j < d = value_dim;   0 where x is 0: an empty memory reads 0
@@ -100,7 +91,7 @@ void divide_by_ones_forward(ConstMatrixView<T> x, Index heads, T epsilon, Matrix
   detail::for_each_row(y.rows(), y.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * (d + 1);
-      simd::set_scaled(d, y.row(t) + h * d, detail::inverse_or_zero(from[d] + epsilon), from);
+      simd::set_scaled(d, y.row(t) + h * d, simd::inverse_or_zero(from[d] + epsilon), from);
     }
   });
 }
@@ -119,7 +110,7 @@ void divide_by_ones_backward(ConstMatrixView<T> x, ConstMatrixView<T> y, ConstMa
     for (Index h = 0; h < heads; ++h) {
       T* to = dx.row(t) + h * (d + 1);
       const T* g = dy.row(t) + h * d;
-      const T factor = detail::inverse_or_zero(x.row(t)[h * (d + 1) + d] + epsilon);
+      const T factor = simd::inverse_or_zero(x.row(t)[h * (d + 1) + d] + epsilon);
       const T ones = -factor * simd::dot(d, g, y.row(t) + h * d);
       simd::set_scaled(d, to, factor, g);
       to[d] = ones;

@@ -132,7 +132,10 @@ void unit_length_backward(ConstMatrixView<T> x, ConstMatrixView<T> dy, Index hea
   check_shape("unit_length_backward: dy", dy, x.shape());
   check_shape("unit_length_backward: dx", dx, x.shape());
   if (!lengths.empty()) check_shape("unit_length_backward: lengths", lengths, {heads});
-  if (d == 1) return dx.matrix().setZero(), void();  // a sign does not turn; rounding would say that it does
+  if (d == 1) {  // a sign does not turn; rounding would say that it does
+    dx.matrix().setZero();
+    return;
+  }
   detail::for_each_row(x.rows(), 4 * x.cols(), [&](Index t) {
     for (Index h = 0; h < heads; ++h) {
       const T* from = x.row(t) + h * d;

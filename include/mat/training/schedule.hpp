@@ -85,11 +85,10 @@ class Schedule {
     }
     if (kind_ == Kind::one_cycle) return one_cycle_rate(t);
     if (step < c.warmup_steps) return c.learning_rate * (c.start_factor + (1.0 - c.start_factor) * t / w);
-    const double left = static_cast<double>(c.total_steps - c.warmup_steps);
-    const double done = (t - w) / std::fmax(1.0, left);
+    const double n = static_cast<double>(c.total_steps), falling = std::fmax(1.0, n - w), done = (t - w) / falling;
     switch (kind_) {
       case Kind::linear:
-        return c.learning_rate * std::fmax(0.0, (static_cast<double>(c.total_steps) - t) / std::fmax(1.0, left));
+        return c.learning_rate * std::fmax(0.0, (n - t) / falling);
       case Kind::cosine:
         return c.learning_rate * std::fmax(0.0, 0.5 * (1.0 + std::cos(2.0 * kPi * c.cycles * done)));
       case Kind::cosine_annealing:
